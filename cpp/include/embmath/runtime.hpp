@@ -1,0 +1,41 @@
+// Threads, memory limits, instruction sets, and how a long call talks to whoever waits for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace embmath {
+
+// Called now and then from the calling thread of a long operation. poll() may throw: the operation
+// then stops at its next checkpoint (milliseconds), and the exception reaches the caller.
+class Monitor {
+public:
+    virtual ~Monitor() = default;
+    virtual void poll(double fraction_done) = 0;
+};
+
+struct Execution {
+    int threads = 0;              // 0: the default
+    Monitor* monitor = nullptr;
+};
+
+struct ThreadChoice {
+    int count;
+    std::string source;  // which rule decided
+};
+
+ThreadChoice default_threads();
+void set_default_threads(int count);  // 0: back to the environment's rules
+
+std::vector<std::string> available_isas();
+std::string active_isa();
+std::string force_isa(const std::string& name);
+
+// Bytes an operation may still take: EMBMATH_MAX_MEMORY, else what the machine and cgroup have left.
+std::uint64_t available_memory();
+
+std::string compiler_description();
+std::string version();
+
+}  // namespace embmath

@@ -1,0 +1,170 @@
+#include "engine/batch_search.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace embmath::engine {
+
+namespace {
+
+constexpr int kTileQueries = kernel::kTileQueries;
+constexpr std::uint32_t kNoRow = 0xffffffffu;
+
+}  // namespace
+
+BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segment, std::int64_t first, int count,
+                         HitList* carried)
+    : spec_(spec),
+      plan_(plan),
+      segment_(segment),
+      first_(first),
+      count_(count),
+      carried_(carried),
+      scorer_(spec.table, spec.metric, spec.queries, first, count, spec.corpus.dtype()),
+      thresholds_(static_cast<std::size_t>(count)) {
+    if (!plan.has_tile_stage) return;
+    stage_.emplace(spec.table, spec.metric, spec.queries, first, count, scorer_);
+    for (int query = 0; query < count; ++query) {
+        thresholds_[static_cast<std::size_t>(query)] = stage_->threshold(query, carried[query].tau());
+    }
+}
+
+std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
+    auto state = std::make_unique<State>();
+    const auto count = static_cast<std::size_t>(count_);
+    state->hits.resize(count);
+    for (HitList& hits : state->hits) hits.reset(spec_.limit, spec_.floor);
+    state->scratch = runtime::AlignedArray<std::byte>(spec_.corpus.scratch_bytes(1));
+    state->ids.reserve(static_cast<std::size_t>(plan_.chunk_rows));
+    if (stage_) {
+        state->panel.emplace(spec_.table, spec_.corpus, spec_.metric, plan_.chunk_rows);
+        state->scores = runtime::AlignedArray<float>(static_cast<std::size_t>(kTileQueries * plan_.chunk_rows));
+        state->keys = runtime::AlignedArray<core::Key>(count * plan_.key_capacity);
+        state->counts.assign(count, 0);
+    }
+    return state;
+}
+
+void BatchSearch::collect_ids(State& state, std::int64_t chunk) const {
+    state.ids.clear();
+    const std::int64_t begin = chunk * plan_.chunk_rows;
+    const std::int64_t end = std::min(begin + plan_.chunk_rows, segment_.n_rows);
+    const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
+    for (std::int64_t row = begin; row < end; ++row) {
+        if (mask == nullptr || mask[row] != 0) state.ids.push_back(static_cast<std::uint32_t>(row));
+    }
+}
+
+void BatchSearch::scan(State& state, runtime::Worker& worker, std::int64_t chunk) {
+    worker.checkpoint();
+    collect_ids(state, chunk);
+    if (state.ids.empty()) return;
+    if (stage_) {
+        scan_tiles(state, worker);
+    } else {
+        scan_rows(state, worker);
+    }
+}
+
+void BatchSearch::scan_tiles(State& state, runtime::Worker& worker) {
+    stage_->fill(*state.panel, state.ids, segment_.base);
+    const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
+    for (int first = 0; first < count_; first += kTileQueries) {
+        worker.checkpoint();
+        const int n = std::min(kTileQueries, count_ - first);
+        stage_->sums(*state.panel, first, n, state.scores.data(), ld);
+        for (int i = 0; i < n; ++i) {
+            const int query = first + i;
+            if (scorer_.is_nan(query)) continue;
+            const std::int64_t self = first_ + query - segment_.base;
+            const bool has_self = spec_.permission.exclude_self && self >= 0 && self < segment_.n_rows;
+            const std::uint8_t* mask = spec_.permission.own_mask(first_ + query);
+            const auto q = static_cast<std::size_t>(query);
+            core::Key* keys = state.keys.data() + q * plan_.key_capacity;
+            state.counts[q] += stage_->select(*state.panel, query, state.scores.data() + static_cast<std::size_t>(i) * ld,
+                                              threshold(query), mask == nullptr ? nullptr : mask + segment_.base,
+                                              has_self ? static_cast<std::uint32_t>(self) : kNoRow, keys + state.counts[q]);
+            if (state.counts[q] + ld > plan_.key_capacity) compact(state, query);
+        }
+    }
+}
+
+void BatchSearch::scan_rows(State& state, runtime::Worker& worker) const {
+    for (std::size_t i = 0; i < state.ids.size(); ++i) {
+        if (i % 16 == 0) worker.checkpoint();
+        const std::int64_t row = segment_.base + state.ids[i];
+        const void* data = spec_.corpus.row(row, state.scratch.data());
+        for (int query = 0; query < count_; ++query) {
+            if (scorer_.is_nan(query) || !spec_.permission.allows(first_ + query, row)) continue;
+            HitList& hits = state.hits[static_cast<std::size_t>(query)];
+            const double score = scorer_.score(query, data);
+            if (score >= hits.tau()) hits.add({score, row});
+        }
+    }
+}
+
+void BatchSearch::raise(int query, float threshold) {
+    std::atomic<float>& shared = thresholds_[static_cast<std::size_t>(query)];
+    float current = shared.load(std::memory_order_relaxed);
+    while (current < threshold && !shared.compare_exchange_weak(current, threshold, std::memory_order_relaxed)) {
+    }
+}
+
+// The k best upper bounds, each less the width of its error, prove a threshold without reading a
+// single row again. Bounds of +inf (rows without one) prove nothing and are set aside.
+void BatchSearch::discard_by_bounds(State& state, int query) {
+    const auto q = static_cast<std::size_t>(query);
+    core::Key* begin = state.keys.data() + q * plan_.key_capacity;
+    core::Key* end = begin + state.counts[q];
+    core::Key* proving = std::partition(begin, end, [](core::Key key) { return std::isinf(core::key_score(key)); });
+    if (end - proving > spec_.limit) {
+        core::Key* last = proving + (spec_.limit - 1);
+        std::nth_element(proving, last, end, std::greater<>());
+        raise(query, stage_->proven_threshold(query, core::key_score(*last), state.panel->max_add));
+    }
+    const float threshold = this->threshold(query);
+    end = std::remove_if(proving, end, [threshold](core::Key key) { return core::key_score(key) < threshold; });
+    state.counts[q] = static_cast<std::size_t>(end - begin);
+}
+
+void BatchSearch::compact(State& state, int query) {
+    const auto q = static_cast<std::size_t>(query);
+    if (spec_.limit != kNoLimit) {
+        discard_by_bounds(state, query);
+        const std::size_t room = plan_.key_capacity - static_cast<std::size_t>(plan_.chunk_rows);
+        if (2 * state.counts[q] <= room) return;
+    }
+    // Ties, or bounds too wide to tell: only the canonical scores can.
+    core::Key* keys = state.keys.data() + q * plan_.key_capacity;
+    verify(keys, state.counts[q], query, state.hits[q], state.scratch.data());
+    state.counts[q] = 0;
+    raise(query, stage_->threshold(query, state.hits[q].tau()));
+}
+
+void BatchSearch::verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const {
+    std::sort(keys, keys + count, std::greater<>());
+    for (std::size_t i = 0; i < count; ++i) {
+        if (core::key_score(keys[i]) < stage_->threshold(query, hits.tau())) break;
+        const std::int64_t row = segment_.base + core::key_row(keys[i]);
+        hits.add({scorer_.score(query, spec_.corpus.row(row, scratch)), row});
+    }
+}
+
+void BatchSearch::finish(int query, std::vector<std::unique_ptr<State>>& states) {
+    HitList& hits = carried_[query];
+    std::vector<core::Key> keys;
+    const auto q = static_cast<std::size_t>(query);
+    for (auto& state : states) {
+        hits.add_all(state->hits[q]);
+        if (!stage_) continue;
+        const core::Key* begin = state->keys.data() + q * plan_.key_capacity;
+        keys.insert(keys.end(), begin, begin + state->counts[q]);
+    }
+    if (keys.empty()) return;
+    const float threshold = this->threshold(query);
+    std::erase_if(keys, [threshold](core::Key key) { return core::key_score(key) < threshold; });
+    runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(1));
+    verify(keys.data(), keys.size(), query, hits, scratch.data());
+}
+
+}  // namespace embmath::engine

@@ -1,0 +1,65 @@
+#include "engine/rows.hpp"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "core/dtype.hpp"
+
+namespace embmath::engine {
+
+namespace {
+
+// Elements may be misaligned, hence memcpy of a constant size.
+template <std::size_t Size>
+void copy_elements(const std::byte* from, std::int64_t stride, std::byte* to, std::int64_t to_stride, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) std::memcpy(to + i * to_stride, from + i * stride, Size);
+}
+
+void copy_strided(std::size_t size, const std::byte* from, std::int64_t stride, std::byte* to, std::int64_t to_stride,
+                  std::int64_t n) {
+    switch (size) {
+        case 1: return copy_elements<1>(from, stride, to, to_stride, n);
+        case 2: return copy_elements<2>(from, stride, to, to_stride, n);
+        case 4: return copy_elements<4>(from, stride, to, to_stride, n);
+        default: return copy_elements<8>(from, stride, to, to_stride, n);
+    }
+}
+
+}  // namespace
+
+RowReader::RowReader(const MatrixView& view, std::int64_t n_cols)
+    : view_(view), n_cols_(static_cast<std::size_t>(n_cols)), row_bytes_(n_cols_ * core::size_of(view.dtype)) {
+    const auto size = static_cast<std::int64_t>(core::size_of(view.dtype));
+    const bool is_aligned = reinterpret_cast<std::uintptr_t>(view.data) % static_cast<std::size_t>(size) == 0 &&
+                            view.row_stride % size == 0;
+    is_direct_ = is_aligned && (view.col_stride == size || n_cols <= 1);
+}
+
+void RowReader::rows(const std::int64_t* indices, int n, std::byte* scratch, const void** out) const {
+    if (!is_direct_) copy(indices, n, scratch);
+    for (int i = 0; i < n; ++i) {
+        out[i] = is_direct_ ? static_cast<const void*>(address(indices[i]))
+                            : scratch + static_cast<std::size_t>(i) * row_bytes_;
+    }
+}
+
+void RowReader::copy(const std::int64_t* indices, int n, std::byte* scratch) const {
+    const std::size_t size = core::size_of(view_.dtype);
+    const auto n_cols = static_cast<std::int64_t>(n_cols_);
+    const auto row_bytes = static_cast<std::int64_t>(row_bytes_);
+    const bool is_consecutive = n > 1 && indices[n - 1] - indices[0] == n - 1;
+    if (is_consecutive && std::abs(view_.row_stride) < std::abs(view_.col_stride)) {
+        // Column-major: neighbours in memory are neighbouring rows of one column.
+        for (std::int64_t col = 0; col < n_cols; ++col) {
+            copy_strided(size, address(indices[0]) + col * view_.col_stride, view_.row_stride,
+                         scratch + col * static_cast<std::int64_t>(size), row_bytes, n);
+        }
+        return;
+    }
+    for (int i = 0; i < n; ++i) {
+        copy_strided(size, address(indices[i]), view_.col_stride, scratch + i * row_bytes,
+                     static_cast<std::int64_t>(size), n_cols);
+    }
+}
+
+}  // namespace embmath::engine

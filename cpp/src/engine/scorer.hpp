@@ -1,0 +1,59 @@
+// The canonical score of (query, row): the one definition that every other path is checked against.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "embmath/types.hpp"
+#include "engine/rows.hpp"
+#include "kernel/table.hpp"
+#include "runtime/memory.hpp"
+
+namespace embmath::engine {
+
+constexpr bool is_bits(Metric metric) { return metric == Metric::hamming || metric == Metric::jaccard; }
+constexpr bool is_similarity(Metric metric) { return metric == Metric::cosine || metric == Metric::dot; }
+
+// Type of the scores of a metric on a pair of element types.
+ResultType result_type(Metric metric, Dtype a, Dtype b, std::int64_t n_cols);
+
+// The one rounding of the canonical score; integer scores are exact in float64 already.
+inline double round_to(ResultType type, double value) {
+    return type == ResultType::f32 ? static_cast<double>(static_cast<float>(value)) : value;
+}
+
+class Scorer {
+public:
+    // Queries [first, first + count) of `queries`, against rows of `row_dtype`.
+    Scorer(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first,
+           std::int64_t count, Dtype row_dtype);
+
+    // Float64, before the one rounding: a similarity, or a distance.
+    double value(std::int64_t query, const void* row) const;
+
+    // Rounded and oriented: larger is better. NaN if either holds NaN.
+    double score(std::int64_t query, const void* row) const {
+        const double rounded = round_to(type_, value(query, row));
+        return is_similarity(metric_) ? rounded : -rounded;
+    }
+
+    ResultType type() const { return type_; }
+    double sq_norm(std::int64_t query) const { return sq_norms_[static_cast<std::size_t>(query)]; }
+    bool is_nan(std::int64_t query) const { return std::isnan(sq_norm(query)); }
+
+    static std::size_t bytes_per_query(Metric metric, std::size_t n_cols);
+
+private:
+    double cosine(double dot, double sq_norm, std::int64_t query) const;
+
+    Metric metric_;
+    ResultType type_;
+    std::size_t n_cols_;
+    std::size_t query_bytes_;  // stride of queries_
+    kernel::CanonicalFn canonical_;
+    runtime::AlignedArray<std::byte> queries_;  // float64 padded to 16 lanes, or packed bits
+    runtime::AlignedArray<double> sq_norms_;    // packed bits: their count
+};
+
+}  // namespace embmath::engine

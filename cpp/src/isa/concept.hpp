@@ -1,0 +1,68 @@
+// The vocabulary a kernel may speak. An Isa is an empty struct of force-inlined functions over
+// 16-lane values, whatever registers those take: lanes are rows of a packed block (F32, I32) or the
+// sixteen strided lanes of the canonical sum (F64). A missing verb is one readable error here.
+//
+// Optional: load_f32(D, p) / load_f64(D, p) / store_f32(D, p, v) for a dtype D the hardware converts;
+// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include "core/order_key.hpp"
+
+namespace embmath::isa {
+
+inline constexpr int kLanes = 16;
+using Mask = std::uint32_t;  // bit l: lane l
+
+template <class I>
+concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, typename I::F32 (&block)[16],
+                       const float* f_in, float* f_out, const double* g_in, double* g_out,
+                       const std::uint32_t* i_in, std::uint32_t* i_out, core::Key* keys, Mask mask) {
+    { I::name } -> std::convertible_to<const char*>;
+    { I::load(f_in) } -> std::same_as<typename I::F32>;
+    { I::broadcast(1.0F) } -> std::same_as<typename I::F32>;
+    { I::store(f_out, f) };
+    { I::fma(f, f, f) } -> std::same_as<typename I::F32>;  // a * b + c, one rounding where available
+    { I::add(f, f) } -> std::same_as<typename I::F32>;
+    { I::sub(f, f) } -> std::same_as<typename I::F32>;
+    { I::mul(f, f) } -> std::same_as<typename I::F32>;
+    { I::div(f, f) } -> std::same_as<typename I::F32>;
+    { I::abs(f) } -> std::same_as<typename I::F32>;
+    { I::sqrt(f) } -> std::same_as<typename I::F32>;
+    { I::max(f, f) } -> std::same_as<typename I::F32>;  // second operand where either is NaN
+    { I::min(f, f) } -> std::same_as<typename I::F32>;  // second operand where either is NaN
+    { I::not_less(f, f) } -> std::same_as<Mask>;        // !(a < b): true for NaN
+    { I::transpose(block) };
+    { I::push_keys(keys, mask, f, i_in) } -> std::same_as<int>;  // appends key(f, id) of set lanes
+
+    { I::load(g_in) } -> std::same_as<typename I::F64>;
+    { I::broadcast(1.0) } -> std::same_as<typename I::F64>;
+    { I::widen(f) } -> std::same_as<typename I::F64>;
+    { I::narrow(g) } -> std::same_as<typename I::F32>;
+    { I::store(g_out, g) };
+    { I::fma(g, g, g) } -> std::same_as<typename I::F64>;
+    { I::add(g, g) } -> std::same_as<typename I::F64>;
+    { I::sub(g, g) } -> std::same_as<typename I::F64>;
+    { I::mul(g, g) } -> std::same_as<typename I::F64>;
+    { I::abs(g) } -> std::same_as<typename I::F64>;
+    { I::sum(g) } -> std::same_as<double>;  // the canonical tree: 8+8, 4+4, 2+2, 1+1
+
+    { I::load(i_in) } -> std::same_as<typename I::I32>;
+    { I::broadcast(std::uint32_t{1}) } -> std::same_as<typename I::I32>;
+    { I::store(i_out, i) };
+    { I::add(i, i) } -> std::same_as<typename I::I32>;
+    { I::bit_and(i, i) } -> std::same_as<typename I::I32>;
+    { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
+    { I::popcount(i) } -> std::same_as<typename I::I32>;
+    { I::to_f32(i) } -> std::same_as<typename I::F32>;
+};
+
+// Register tile: `queries` broadcasts against `blocks` vectors of 16 rows.
+struct TileShape {
+    int queries;
+    int blocks;
+};
+
+}  // namespace embmath::isa

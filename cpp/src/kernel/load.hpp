@@ -1,0 +1,75 @@
+// Sixteen elements of any dtype as F32 or F64: the ISA's own conversion, else the scalar decode.
+#pragma once
+
+#include "core/compiler.hpp"
+#include "core/dtype.hpp"
+#include "isa/concept.hpp"
+
+namespace embmath::kernel {
+
+using isa::kLanes;
+
+template <class T>
+struct Buffer {
+    alignas(64) T lane[kLanes];
+};
+
+template <class T>
+EMBMATH_INLINE Buffer<T> copy_tail(const T* p, std::size_t n) noexcept {
+    Buffer<T> out{};
+    __builtin_memcpy(out.lane, p, n * sizeof(T));
+    return out;
+}
+
+template <class I, class D>
+EMBMATH_INLINE typename I::F32 load_f32(const typename D::storage* p) noexcept {
+    if constexpr (requires { I::load_f32(D{}, p); }) {
+        return I::load_f32(D{}, p);
+    } else if constexpr (D::id == Dtype::f32) {
+        return I::load(p);
+    } else {
+        Buffer<float> decoded;
+        for (int l = 0; l < kLanes; ++l) decoded.lane[l] = D::to_f32(p[l]);
+        return I::load(decoded.lane);
+    }
+}
+
+template <class I, class D>
+EMBMATH_INLINE typename I::F64 load_f64(const typename D::storage* p) noexcept {
+    if constexpr (D::id == Dtype::f64) {
+        return I::load(p);
+    } else if constexpr (requires { I::load_f64(D{}, p); }) {
+        return I::load_f64(D{}, p);
+    } else {
+        return I::widen(load_f32<I, D>(p));
+    }
+}
+
+// `n` < 16 elements, zeros after them; never reads past the last.
+template <class I, class D>
+EMBMATH_INLINE typename I::F32 load_f32_tail(const typename D::storage* p, std::size_t n) noexcept {
+    return load_f32<I, D>(copy_tail(p, n).lane);
+}
+
+template <class I, class D>
+EMBMATH_INLINE typename I::F64 load_f64_tail(const typename D::storage* p, std::size_t n) noexcept {
+    return load_f64<I, D>(copy_tail(p, n).lane);
+}
+
+// Rounds to the dtype: float64 as is, float32 once, narrower types from the float32 value.
+template <class I, class D>
+EMBMATH_INLINE void store_rounded(typename D::storage* p, typename I::F64 value) noexcept {
+    if constexpr (D::id == Dtype::f64) {
+        I::store(p, value);
+    } else if constexpr (D::id == Dtype::f32) {
+        I::store(p, I::narrow(value));
+    } else if constexpr (requires { I::store_f32(D{}, p, I::narrow(value)); }) {
+        I::store_f32(D{}, p, I::narrow(value));
+    } else {
+        Buffer<float> rounded;
+        I::store(rounded.lane, I::narrow(value));
+        for (int l = 0; l < kLanes; ++l) p[l] = D::from_f32(rounded.lane[l]);
+    }
+}
+
+}  // namespace embmath::kernel

@@ -1,0 +1,72 @@
+// Fills a KernelTable for one ISA by folding over the type lists: nobody writes the product by hand.
+#pragma once
+
+#include "kernel/canonical.hpp"
+#include "kernel/epilogue.hpp"
+#include "kernel/pack.hpp"
+#include "kernel/rows.hpp"
+#include "kernel/table.hpp"
+#include "kernel/tile.hpp"
+
+namespace embmath::kernel {
+
+template <class I, class D>
+constexpr void add_canonical(KernelTable& table) {
+    const auto add = [&]<CanonicalOp op>() {
+        table.canonical[static_cast<int>(op)][static_cast<int>(D::id)] = &canonical<I, D, op>;
+    };
+    add.template operator()<CanonicalOp::dot_separate>();
+    add.template operator()<CanonicalOp::dot_norm_separate>();
+    add.template operator()<CanonicalOp::norm_separate>();
+    add.template operator()<CanonicalOp::sqdiff>();
+    add.template operator()<CanonicalOp::absdiff>();
+    if constexpr (D::id != Dtype::f64) {
+        add.template operator()<CanonicalOp::dot>();
+        add.template operator()<CanonicalOp::dot_norm>();
+        add.template operator()<CanonicalOp::norm>();
+    }
+}
+
+template <class I, class... Ds>
+constexpr void add_dtypes(KernelTable& table) {
+    ((table.pack[static_cast<int>(Ds::id)] = &pack<I, Ds>), ...);
+    ((table.widen[static_cast<int>(Ds::id)] = &widen<I, Ds>), ...);
+    (add_canonical<I, Ds>(table), ...);
+}
+
+template <class I, class... Ds>
+constexpr void add_scale(KernelTable& table) {
+    ((table.scale[static_cast<int>(Ds::id)] = &scale<I, Ds>), ...);
+}
+
+template <class I>
+constexpr void add_bits(KernelTable& table) {
+    constexpr int kBits = static_cast<int>(Dtype::u8);
+    table.pack_words = &pack_words<I>;
+    table.canonical[static_cast<int>(CanonicalOp::hamming)][kBits] = &count_bits<I, CanonicalOp::hamming>;
+    table.canonical[static_cast<int>(CanonicalOp::jaccard)][kBits] = &count_bits<I, CanonicalOp::jaccard>;
+}
+
+template <isa::Isa I>
+constexpr KernelTable make_table() {
+    KernelTable table{};
+    table.name = I::name;
+    add_dtypes<I, core::F16, core::BF16, core::F32, core::F64, core::I8, core::U8>(table);
+    add_scale<I, core::F16, core::BF16, core::F32, core::F64>(table);
+    add_bits<I>(table);
+    table.tile[static_cast<int>(TileOp::dot)] = &tile<I, DotStep<I>>;
+    table.tile[static_cast<int>(TileOp::sqdiff)] = &tile<I, SqDiffStep<I>>;
+    table.tile[static_cast<int>(TileOp::absdiff)] = &tile<I, AbsDiffStep<I>>;
+    table.tile[static_cast<int>(TileOp::xor_count)] = &tile<I, XorCountStep<I>>;
+    table.tile[static_cast<int>(TileOp::and_count)] = &tile<I, AndCountStep<I>>;
+    table.select[static_cast<int>(SelectOp::affine_f32)] = &select<I, SelectOp::affine_f32>;
+    table.select[static_cast<int>(SelectOp::affine_i32)] = &select<I, SelectOp::affine_i32>;
+    table.select[static_cast<int>(SelectOp::ratio_i32)] = &select<I, SelectOp::ratio_i32>;
+    table.finish[static_cast<int>(FinishOp::scaled)] = &finish<I, FinishOp::scaled>;
+    table.finish[static_cast<int>(FinishOp::clamped)] = &finish<I, FinishOp::clamped>;
+    table.finish[static_cast<int>(FinishOp::plain)] = &finish<I, FinishOp::plain>;
+    table.finish[static_cast<int>(FinishOp::root)] = &finish<I, FinishOp::root>;
+    return table;
+}
+
+}  // namespace embmath::kernel

@@ -1,0 +1,113 @@
+// The one many-to-many loop: `Q` queries against `B` blocks of 16 rows, sums held in registers.
+//
+// An Op states the word it works on and one step of its sum:
+//   Word                        float or std::uint32_t
+//   step(acc, query, row)       acc + one dimension's term, lane by lane
+// Every (query, row) sum is one chain in ascending dimension, whatever Q and B are: that is why a
+// matrix has the same bits for any batch, thread count and tile shape.
+#pragma once
+
+#include "core/compiler.hpp"
+#include "isa/concept.hpp"
+#include "kernel/table.hpp"
+
+namespace embmath::kernel {
+
+template <class I>
+struct DotStep {
+    using Word = float;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::fma(q, x, acc); }
+};
+
+template <class I>
+struct SqDiffStep {
+    using Word = float;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept {
+        const V diff = I::sub(q, x);
+        return I::fma(diff, diff, acc);
+    }
+};
+
+template <class I>
+struct AbsDiffStep {
+    using Word = float;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::add(acc, I::abs(I::sub(q, x))); }
+};
+
+template <class I>
+struct XorCountStep {
+    using Word = std::uint32_t;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::add(acc, I::popcount(I::bit_xor(q, x))); }
+};
+
+template <class I>
+struct AndCountStep {
+    using Word = std::uint32_t;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::add(acc, I::popcount(I::bit_and(q, x))); }
+};
+
+template <class I, class Op, int Q, int B>
+EMBMATH_INLINE void tile_registers(const typename Op::Word* queries, const typename Op::Word* panel,
+                                   const TileArgs& args, typename Op::Word* scores) noexcept {
+    using Word = typename Op::Word;
+    using Vector = decltype(I::broadcast(Word{}));
+    Vector acc[Q][B];
+    EMBMATH_UNROLL
+    for (int q = 0; q < Q; ++q) {
+        EMBMATH_UNROLL
+        for (int b = 0; b < B; ++b) acc[q][b] = I::broadcast(Word{});
+    }
+    for (std::size_t step = 0; step < args.n_steps; ++step) {
+        Vector rows[B];
+        EMBMATH_UNROLL
+        for (int b = 0; b < B; ++b) rows[b] = I::load(panel + b * args.block_stride + step * isa::kLanes);
+        EMBMATH_UNROLL
+        for (int q = 0; q < Q; ++q) {
+            const Vector query = I::broadcast(queries[step * isa::kLanes + q]);
+            EMBMATH_UNROLL
+            for (int b = 0; b < B; ++b) acc[q][b] = Op::step(acc[q][b], query, rows[b]);
+        }
+    }
+    EMBMATH_UNROLL
+    for (int q = 0; q < Q; ++q) {
+        EMBMATH_UNROLL
+        for (int b = 0; b < B; ++b) I::store(scores + q * args.ld + b * isa::kLanes, acc[q][b]);
+    }
+}
+
+template <class I, class Op, int Q>
+EMBMATH_INLINE void tile_blocks(const TileArgs& args, int first_query) noexcept {
+    using Word = typename Op::Word;
+    constexpr int kBlocks = I::tile(Q).blocks;
+    const auto* queries = static_cast<const Word*>(args.queries) + first_query;
+    const auto* panel = static_cast<const Word*>(args.panel);
+    auto* scores = static_cast<Word*>(args.scores) + first_query * args.ld;
+    std::size_t block = 0;
+    for (; block + kBlocks <= args.n_blocks; block += kBlocks) {
+        tile_registers<I, Op, Q, kBlocks>(queries, panel + block * args.block_stride, args, scores + block * isa::kLanes);
+    }
+    for (; block < args.n_blocks; ++block) {
+        tile_registers<I, Op, Q, 1>(queries, panel + block * args.block_stride, args, scores + block * isa::kLanes);
+    }
+}
+
+template <class I, class Op>
+void tile(const TileArgs& args) noexcept {
+    int query = 0;
+    const auto sweep = [&]<int Q>() {
+        if constexpr (I::tile(Q).queries == Q) {
+            for (; query + Q <= args.n_queries; query += Q) tile_blocks<I, Op, Q>(args, query);
+        }
+    };
+    sweep.template operator()<8>();
+    sweep.template operator()<4>();
+    sweep.template operator()<2>();
+    sweep.template operator()<1>();
+}
+
+}  // namespace embmath::kernel

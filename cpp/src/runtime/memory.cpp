@@ -1,0 +1,74 @@
+#include "runtime/memory.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "embmath/errors.hpp"
+#include "embmath/runtime.hpp"
+
+namespace embmath {
+
+namespace {
+
+// "1500000000", "2GiB", "512M": a number with an optional binary suffix.
+std::optional<std::uint64_t> from_environment() {
+    const char* text = std::getenv("EMBMATH_MAX_MEMORY");
+    if (text == nullptr) return std::nullopt;
+    char* end = nullptr;
+    const double value = std::strtod(text, &end);
+    if (end == text || value <= 0.0) return std::nullopt;
+    const std::string_view suffixes = "KMGT";
+    const auto power = *end == '\0' ? std::string_view::npos : suffixes.find(*end);
+    const int shift = power == std::string_view::npos ? 0 : 10 * (static_cast<int>(power) + 1);
+    return static_cast<std::uint64_t>(value * static_cast<double>(std::uint64_t{1} << shift));
+}
+
+std::optional<std::uint64_t> number_in(const char* path) {
+    std::ifstream file(path);
+    std::uint64_t value = 0;
+    if (!(file >> value)) return std::nullopt;
+    return value;
+}
+
+std::optional<std::uint64_t> machine_memory() {
+    std::ifstream file("/proc/meminfo");
+    std::string key;
+    std::uint64_t kib = 0;
+    for (std::string unit; file >> key >> kib; std::getline(file, unit)) {
+        if (key == "MemAvailable:") return kib * 1024;
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> cgroup_memory() {
+    const auto limit = number_in("/sys/fs/cgroup/memory.max");
+    const auto used = number_in("/sys/fs/cgroup/memory.current");
+    if (!limit || !used) return std::nullopt;
+    return *limit > *used ? *limit - *used : 0;
+}
+
+}  // namespace
+
+std::uint64_t available_memory() {
+    if (const auto limit = from_environment()) return *limit;
+    constexpr auto kUnknown = std::numeric_limits<std::uint64_t>::max();
+    return std::min(machine_memory().value_or(kUnknown), cgroup_memory().value_or(kUnknown));
+}
+
+namespace runtime {
+
+void require_memory(std::uint64_t bytes, const char* what) {
+    constexpr std::uint64_t kFree = 16 << 20;  // reading the limits costs more than such a request
+    if (bytes <= kFree && std::getenv("EMBMATH_MAX_MEMORY") == nullptr) return;
+    const std::uint64_t available = available_memory();
+    if (bytes <= available) return;
+    throw MemoryError(std::string(what) + " needs " + std::to_string(bytes) + " bytes, available: " +
+                      std::to_string(available) + " bytes (EMBMATH_MAX_MEMORY sets another limit)");
+}
+
+}  // namespace runtime
+
+}  // namespace embmath

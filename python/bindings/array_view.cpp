@@ -1,0 +1,74 @@
+#include "array_view.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "embmath/errors.hpp"
+
+namespace embmath::bindings {
+
+namespace {
+
+template <class Enum, std::size_t N>
+Enum parse(const std::array<std::string_view, N>& names, const std::string& name, const char* argument) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found != names.end()) return static_cast<Enum>(found - names.begin());
+    std::string message(argument);
+    message.append(": unknown '").append(name).append("', expected one of:");
+    for (const std::string_view each : names) message.append(1, ' ').append(each);
+    throw ValueError(message);
+}
+
+// In the order of the enums.
+constexpr std::array<std::string_view, 8> kArrayTypes{"float16", "bfloat16", "float32", "float64",
+                                                      "int8",    "uint8",    "int32",   "int64"};
+constexpr std::array<std::string_view, kDtypeCount> kDtypes{"float16", "bfloat16", "float32", "float64", "int8", "uint8"};
+constexpr std::array<std::string_view, kMetricCount> kMetrics{"cosine",    "dot",     "euclidean", "sqeuclidean",
+                                                              "manhattan", "hamming", "jaccard"};
+
+template <class View>
+View make_view(const py::array& array) {
+    if (array.ndim() != 2) throw ValueError("array: expected 2 dimensions, got " + std::to_string(array.ndim()));
+    View view;
+    view.data = array.data();
+    view.n_rows = array.shape(0);
+    view.n_cols = array.shape(1);
+    view.row_stride = array.strides(0);
+    view.col_stride = array.strides(1);
+    return view;
+}
+
+}  // namespace
+
+MatrixView matrix_view(const py::array& array, const std::string& dtype) {
+    auto view = make_view<MatrixView>(array);
+    view.dtype = parse<Dtype>(kDtypes, dtype, "dtype");
+    return view;
+}
+
+ArrayView array_view(const py::array& array, const std::string& dtype) {
+    auto view = make_view<ArrayView>(array);
+    view.type = parse<ArrayType>(kArrayTypes, dtype, "dtype");
+    return view;
+}
+
+Metric parse_metric(const std::string& name) { return parse<Metric>(kMetrics, name, "metric"); }
+
+py::dtype result_dtype(ResultType type) {
+    switch (type) {
+        case ResultType::f64: return py::dtype::of<double>();
+        case ResultType::i32: return py::dtype::of<std::int32_t>();
+        case ResultType::i64: return py::dtype::of<std::int64_t>();
+        case ResultType::f32: break;
+    }
+    return py::dtype::of<float>();
+}
+
+void PythonMonitor::poll(double fraction_done) {
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!progress_.is_none()) progress_(fraction_done);
+}
+
+}  // namespace embmath::bindings

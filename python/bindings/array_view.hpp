@@ -1,0 +1,51 @@
+// NumPy arrays as MatrixView, and long calls under Python's rules (signals, progress, the GIL).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "embmath/runtime.hpp"
+#include "embmath/select.hpp"
+#include "embmath/types.hpp"
+
+namespace embmath::bindings {
+
+namespace py = pybind11;
+
+// A 2-D array and the name of its element type: bfloat16 travels as uint16.
+MatrixView matrix_view(const py::array& array, const std::string& dtype);
+ArrayView array_view(const py::array& array, const std::string& dtype);
+Metric parse_metric(const std::string& name);
+py::dtype result_dtype(ResultType type);
+
+// Lets Ctrl-C interrupt and progress callbacks run, from the calling thread of a long operation.
+class PythonMonitor final : public Monitor {
+public:
+    explicit PythonMonitor(py::object progress) : progress_(std::move(progress)) {}
+    void poll(double fraction_done) override;
+
+private:
+    py::object progress_;  // callable(fraction) or None
+};
+
+// Runs `function(execution)` without the GIL.
+template <class Function>
+decltype(auto) run_released(int threads, const py::object& progress, const Function& function) {
+    PythonMonitor monitor(progress);
+    const Execution execution{threads, &monitor};
+    const py::gil_scoped_release release;
+    return function(execution);
+}
+
+void bind_runtime(py::module_& m);
+void bind_search(py::module_& m);
+void bind_select(py::module_& m);
+void bind_similarity(py::module_& m);
+void bind_transform(py::module_& m);
+void register_exceptions();
+
+}  // namespace embmath::bindings

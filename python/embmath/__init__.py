@@ -1,0 +1,58 @@
+"""Exact embedding similarity and top-k search, at low-precision speed.
+
+A cheap filter with a proven error bound discards almost every row; the survivors are scored in
+float64. Results are therefore the same, bit for bit, whatever the instruction set, the number of
+threads, the batch size or the memory layout.
+
+>>> import numpy as np
+>>> import embmath as em
+>>> corpus = np.eye(4, dtype=np.float32)
+>>> values, indices = em.search(corpus[2], corpus, k=2)
+>>> indices
+array([[2, 0]])
+"""
+
+from ._runtime import (
+    __version__,
+    dtypes,
+    get_num_threads,
+    info,
+    isas,
+    metrics,
+    set_num_threads,
+)
+from ._search import range_search, rescore, search, top_k
+from ._similarity import (
+    cosine_similarity,
+    distance,
+    distance_pairwise,
+    similarity,
+    similarity_pairwise,
+)
+from ._transform import normalize, pack_bits, truncate, unpack_bits
+from ._types import RangeResult, TopK
+
+__all__ = [
+    "RangeResult",
+    "TopK",
+    "__version__",
+    "cosine_similarity",
+    "distance",
+    "distance_pairwise",
+    "dtypes",
+    "get_num_threads",
+    "info",
+    "isas",
+    "metrics",
+    "normalize",
+    "pack_bits",
+    "range_search",
+    "rescore",
+    "search",
+    "set_num_threads",
+    "similarity",
+    "similarity_pairwise",
+    "top_k",
+    "truncate",
+    "unpack_bits",
+]

@@ -1,0 +1,69 @@
+"""Scalar arguments: checked by name before anything is computed."""
+
+import operator
+from collections.abc import Sequence
+
+from ._arrays import Input
+
+
+def integer(name: str, value: object, *, at_least: int) -> int:
+    """An int (NumPy integers included, bool not) of at least ``at_least``."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got bool")
+    try:
+        result = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    if result < at_least:
+        raise ValueError(f"{name}: must be at least {at_least}, got {result}")
+    return result
+
+
+def number(name: str, value: object) -> float:
+    """A real number, NaN not allowed."""
+    if isinstance(value, (bool, str)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
+    if result != result:
+        raise ValueError(f"{name}: must be a number, got nan")
+    return result
+
+
+def flag(name: str, value: object) -> bool:
+    """A bool, NumPy's included."""
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
+    return bool(value)
+
+
+def choice(name: str, value: object, allowed: Sequence[str]) -> str:
+    """One of a few words."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
+    if value not in allowed:
+        raise ValueError(f"{name}: unknown {value!r}, expected one of: {', '.join(allowed)}")
+    return value
+
+
+def threads(value: object) -> int:
+    """A thread count; 0 stands for the default."""
+    return 0 if value is None else integer("threads", value, at_least=1)
+
+
+def dims(value: object, a: Input, b: Input | None = None) -> int:
+    """Leading columns to use: all of them, or a prefix both arguments have."""
+    n_cols = a.array.shape[1]
+    if value is None:
+        if b is not None and b.array.shape[1] != n_cols:
+            raise ValueError(
+                f"{b.name}: expected {n_cols} columns like {a.name}, got {b.array.shape[1]}"
+            )
+        return int(n_cols)
+    prefix = integer("dims", value, at_least=1)
+    widest = n_cols if b is None else min(n_cols, b.array.shape[1])
+    if prefix > widest:
+        raise ValueError(f"dims: must be between 1 and {widest}, got {prefix}")
+    return prefix

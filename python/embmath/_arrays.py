@@ -1,0 +1,178 @@
+"""The one file that tells NumPy from Torch: arrays of any library in, the same library's out.
+
+Inputs are recognised, never imported: Torch is looked up among the modules already loaded. Nothing
+is copied here; strided, misaligned and column-major arrays are read as they are.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._types import Array
+
+NDArray = npt.NDArray[Any]
+
+# Element types of embeddings; scores (top_k) also come as int32 and int64.
+EMBEDDING_DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "uint8")
+SCORE_DTYPES = (*EMBEDDING_DTYPES, "int32", "int64")
+
+Wrap = Callable[[NDArray], Array]
+
+
+class Input(NamedTuple):
+    """An array argument: its memory as NumPy sees it, and the way back to the caller's library."""
+
+    name: str
+    array: NDArray  # bfloat16 as uint16
+    dtype: str
+    wrap: Wrap
+    is_numpy: bool
+
+
+def read(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) -> Input:
+    """Recognise an array argument of any number of dimensions."""
+    if isinstance(value, np.ndarray):
+        return _read_numpy(name, value, allowed)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _read_torch(name, value, torch, allowed)
+    if hasattr(value, "__dlpack__"):
+        return _read_dlpack(name, value, allowed)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}: expected an array of numbers, got {error}") from error
+    return _read_numpy(name, array, allowed)
+
+
+def matrix(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) -> Input:
+    """Recognise a 2-D array argument; 1-D is one row."""
+    source = read(name, value, allowed)
+    if source.array.ndim == 2:
+        return source
+    if source.array.ndim == 1:
+        return source._replace(array=source.array[np.newaxis, :])
+    raise ValueError(f"{name}: expected 1 or 2 dimensions, got {source.array.ndim}")
+
+
+def _read_numpy(name: str, array: NDArray, allowed: Sequence[str]) -> Input:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected a plain array, got a masked array (use .filled())")
+    dtype = array.dtype.name
+    if dtype not in allowed:
+        hint = " (convert with .astype)" if array.dtype.kind in "iufb" else ""
+        raise TypeError(f"{name}: expected dtype {_list(allowed)}, got {dtype}{hint}")
+    if not array.dtype.isnative:
+        raise TypeError(f"{name}: expected native byte order, got {array.dtype.str}")
+    if dtype != "bfloat16":
+        return Input(name, array, dtype, _as_is, True)
+    bfloat16 = array.dtype
+    return Input(name, array.view(np.uint16), dtype, lambda out: _bfloat16(out, bfloat16), True)
+
+
+def _as_is(out: NDArray) -> NDArray:
+    return out
+
+
+def _bfloat16(out: NDArray, dtype: np.dtype[Any]) -> NDArray:
+    return out.view(dtype) if out.dtype == np.uint16 else out
+
+
+def _read_torch(name: str, tensor: Any, torch: Any, allowed: Sequence[str]) -> Input:
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name}: expected a CPU tensor, got one on {tensor.device}")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {tensor.layout}")
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in allowed:
+        raise TypeError(f"{name}: expected dtype {_list(allowed)}, got torch.{dtype}")
+    if tensor.requires_grad:
+        if torch.is_grad_enabled():
+            raise TypeError(
+                f"{name}: gradients do not flow through embmath, got a tensor that requires grad "
+                "(pass .detach(), or call under torch.no_grad())"
+            )
+        tensor = tensor.detach()
+    tensor = tensor.resolve_neg()
+    if dtype == "bfloat16":
+        tensor = tensor.view(torch.uint16)
+    return Input(name, tensor.numpy(), dtype, lambda out: _to_torch(out, torch), False)
+
+
+def _to_torch(out: NDArray, torch: Any) -> Any:
+    tensor = torch.from_numpy(out)
+    return tensor.view(torch.bfloat16) if out.dtype == np.uint16 else tensor
+
+
+def _read_dlpack(name: str, value: Any, allowed: Sequence[str]) -> Input:
+    try:
+        array = np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name}: cannot be read through DLPack: {error}") from error
+    source = _read_numpy(name, array, allowed)
+    if not hasattr(value, "__array_namespace__"):
+        return source
+    namespace = value.__array_namespace__()
+    return source._replace(wrap=lambda out: _to_namespace(out, namespace), is_numpy=False)
+
+
+def _to_namespace(out: NDArray, namespace: Any) -> Any:
+    return namespace.from_dlpack(out) if hasattr(namespace, "from_dlpack") else namespace.asarray(out)
+
+
+def wrapper(*inputs: Input) -> Wrap:
+    """Results follow the first input that is not NumPy, else they are NumPy."""
+    for source in inputs:
+        if not source.is_numpy:
+            return source.wrap
+    return inputs[0].wrap
+
+
+def output(
+    name: str, out: object, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: Sequence[Input]
+) -> NDArray:
+    """Memory for a result: new, or the caller's after every check."""
+    dtype = np.dtype(dtype)
+    if out is None:
+        return np.empty(shape, dtype)
+    known = "bfloat16" if dtype == np.uint16 else dtype.name
+    target = read(name, out, allowed=(*SCORE_DTYPES, known))
+    if target.array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {target.array.shape}")
+    if target.dtype != known:
+        raise TypeError(f"{name}: expected dtype {known}, got {target.dtype}")
+    if not (target.array.flags.c_contiguous and target.array.flags.aligned):
+        raise ValueError(f"{name}: expected a C-contiguous, aligned array, got strides {target.array.strides}")
+    if not target.array.flags.writeable:
+        raise ValueError(f"{name}: expected a writable array, got a read-only one")
+    for source in inputs:
+        if np.may_share_memory(target.array, source.array):
+            raise ValueError(f"{name}: expected memory of its own, got an overlap with {source.name}")
+    return target.array
+
+
+def row_mask(mask: object, n_queries: int, n_rows: int) -> NDArray | None:
+    """Which rows may be returned, as contiguous bytes: one row for all queries, or one per query."""
+    if mask is None:
+        return None
+    source = read("mask", mask, allowed=("bool",))
+    if source.array.shape not in ((n_rows,), (n_queries, n_rows)):
+        raise ValueError(
+            f"mask: expected shape ({n_rows},) or ({n_queries}, {n_rows}), got {source.array.shape}"
+        )
+    return np.ascontiguousarray(source.array).view(np.uint8)
+
+
+def index_matrix(name: str, value: object, n_rows: int) -> Input:
+    """Integer positions, one row per query."""
+    source = matrix(name, value, allowed=("int32", "int64"))
+    if source.array.shape[0] != n_rows:
+        raise ValueError(f"{name}: expected {n_rows} rows like queries, got {source.array.shape[0]}")
+    return source
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)

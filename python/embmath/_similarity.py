@@ -1,0 +1,273 @@
+"""Score matrices and their diagonals."""
+
+from typing import Any
+
+from . import _arguments, _arrays, _core
+from ._types import Array, DistanceMetric, SimilarityMetric
+
+_SIMILARITIES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
+_DISTANCES = ("cosine", "euclidean", "sqeuclidean", "manhattan", "hamming", "jaccard")
+
+
+def similarity(
+    a: Array,
+    b: Array | None = None,
+    metric: SimilarityMetric = "cosine",
+    *,
+    dims: int | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Similarity of every row of `a` with every row of `b`; larger is closer.
+
+    Parameters
+    ----------
+    a : array, (m, d) or (d,)
+        float16, bfloat16, float32, float64, int8 or uint8; NumPy, Torch (CPU), DLPack or lists.
+    b : array, (n, d) or (d,), optional
+        Default: `a` itself. Float dtypes mix; integers go with their own dtype only.
+    metric : {"cosine", "dot", "euclidean", "sqeuclidean", "manhattan"}
+        The three distances are negated. Cosine of a zero row is 0.
+    dims : int, optional
+        Use only the first `dims` columns, without a copy (Matryoshka prefixes).
+    out : array, (m, n), optional
+        C-contiguous array of the result's dtype that receives the result.
+    threads : int, optional
+        Default: :func:`get_num_threads`.
+
+    Returns
+    -------
+    array, (m, n)
+        float32; float64 if either input is; exact int32 (int64 beyond 33,025 dimensions) for
+        "dot", "sqeuclidean" and "manhattan" of integers. Of the caller's library.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(m n d). float32 results accumulate in ascending dimension with fused multiply-adds: each is
+    within ``(d + 16) * 2**-24 * |a_i| |b_j|`` of the exact dot product, and bitwise independent of
+    batch, threads and memory layout. Distances come from differences, so near-duplicates keep
+    their relative accuracy. float64 and integer results are canonical (see :func:`search`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> em.similarity(np.float32([[3, 4], [0, 2]]), np.float32([[6, 8]]))
+    array([[1. ],
+           [0.8]], dtype=float32)
+    """
+    _arguments.choice("metric", metric, _SIMILARITIES)
+    return _matrix(a, b, metric, False, dims, out, threads)
+
+
+def distance(
+    a: Array,
+    b: Array | None = None,
+    metric: DistanceMetric = "euclidean",
+    *,
+    dims: int | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Distance of every row of `a` to every row of `b`; smaller is closer.
+
+    Parameters
+    ----------
+    a, b, dims, out, threads
+        As for :func:`similarity`. "hamming" and "jaccard" take packed bits, (n, d / 8) of uint8
+        (see :func:`pack_bits`); `dims` then counts bytes.
+    metric : {"euclidean", "sqeuclidean", "manhattan", "cosine", "hamming", "jaccard"}
+        "cosine" is one minus the cosine; "hamming" the number of differing bits; "jaccard" one
+        minus shared over set bits, 0 where none are set.
+
+    Returns
+    -------
+    array, (m, n)
+        As for :func:`similarity`; "hamming" is int32, "jaccard" float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(m n d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> em.distance(np.float32([[0, 0]]), np.float32([[3, 4], [0, 1]]))
+    array([[5., 1.]], dtype=float32)
+    """
+    _arguments.choice("metric", metric, _DISTANCES)
+    return _matrix(a, b, metric, True, dims, out, threads)
+
+
+def similarity_pairwise(
+    a: Array,
+    b: Array,
+    metric: SimilarityMetric = "cosine",
+    *,
+    dims: int | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Similarity of row i of `a` with row i of `b`.
+
+    Parameters
+    ----------
+    a, b : array, (m, d)
+    metric, dims, threads
+        As for :func:`similarity`.
+    out : array, (m,), optional
+
+    Returns
+    -------
+    array, (m,)
+        Canonical scores: float64 sums, rounded once (see :func:`search`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(m d), limited by memory bandwidth.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> em.similarity_pairwise(np.float32([[1, 0], [0, 1]]), np.float32([[2, 0], [1, 0]]))
+    array([1., 0.], dtype=float32)
+    """
+    _arguments.choice("metric", metric, _SIMILARITIES)
+    return _pairs(a, b, metric, False, dims, out, threads)
+
+
+def distance_pairwise(
+    a: Array,
+    b: Array,
+    metric: DistanceMetric = "euclidean",
+    *,
+    dims: int | None = None,
+    out: Array | None = None,
+    threads: int | None = None,
+) -> Array:
+    """Distance of row i of `a` to row i of `b`.
+
+    Parameters
+    ----------
+    a, b : array, (m, d)
+    metric, dims, threads
+        As for :func:`distance`.
+    out : array, (m,), optional
+
+    Returns
+    -------
+    array, (m,)
+        Canonical scores: float64 sums, rounded once (see :func:`search`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(m d), limited by memory bandwidth.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> em.distance_pairwise(np.float32([[0, 0]]), np.float32([[3, 4]]), "manhattan")
+    array([7.], dtype=float32)
+    """
+    _arguments.choice("metric", metric, _DISTANCES)
+    return _pairs(a, b, metric, True, dims, out, threads)
+
+
+def cosine_similarity(a: Array, b: Array | None = None) -> Array:
+    """Cosine of every row of `a` with every row of `b` (default: `a` itself).
+
+    Parameters
+    ----------
+    a : array, (m, d) or (d,)
+    b : array, (n, d) or (d,), optional
+
+    Returns
+    -------
+    array, (m, n)
+        Within [-1, 1]; 0 for zero rows. The same as ``similarity(a, b, "cosine")``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(m n d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> em.cosine_similarity(np.float32([[1, 0], [0, 2]]))
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    return similarity(a, b, "cosine")
+
+
+def _inputs(a: Array, b: Array | None, dims: int | None) -> tuple[_arrays.Input, _arrays.Input, int]:
+    left = _arrays.matrix("a", a)
+    right = left if b is None else _arrays.matrix("b", b)
+    return left, right, _arguments.dims(dims, left, right)
+
+
+def _matrix(
+    a: Array,
+    b: Array | None,
+    metric: str,
+    is_distance: bool,
+    dims: int | None,
+    out: Array | None,
+    threads: int | None,
+) -> Any:
+    n_threads = _arguments.threads(threads)
+    left, right, n_cols = _inputs(a, b, dims)
+    dtype = _core.score_dtype(metric, left.array, left.dtype, right.array, right.dtype, n_cols)
+    shape = (left.array.shape[0], right.array.shape[0])
+    target = _arrays.output("out", out, shape, dtype, (left, right))
+    _core.score_matrix(
+        left.array, left.dtype, right.array, right.dtype, n_cols, metric, is_distance, n_threads, target
+    )
+    return _arrays.wrapper(left, right)(target) if out is None else out
+
+
+def _pairs(
+    a: Array,
+    b: Array,
+    metric: str,
+    is_distance: bool,
+    dims: int | None,
+    out: Array | None,
+    threads: int | None,
+) -> Any:
+    n_threads = _arguments.threads(threads)
+    left, right, n_cols = _inputs(a, b, dims)
+    dtype = _core.score_dtype(metric, left.array, left.dtype, right.array, right.dtype, n_cols)
+    if left.array.shape[0] != right.array.shape[0]:
+        raise ValueError(
+            f"b: expected {left.array.shape[0]} rows like a, got {right.array.shape[0]}"
+        )
+    target = _arrays.output("out", out, (left.array.shape[0],), dtype, (left, right))
+    _core.score_pairs(
+        left.array, left.dtype, right.array, right.dtype, n_cols, metric, is_distance, n_threads, target
+    )
+    return _arrays.wrapper(left, right)(target) if out is None else out
