@@ -41,15 +41,15 @@ View make_view(const py::array& array) {
 
 }  // namespace
 
-MatrixView matrix_view(const py::array& array, const std::string& dtype) {
-    auto view = make_view<MatrixView>(array);
-    view.dtype = parse<Dtype>(kDtypes, dtype, "dtype");
+MatrixView matrix_view(const TypedArray& typed) {
+    auto view = make_view<MatrixView>(typed.first);
+    view.dtype = parse<Dtype>(kDtypes, typed.second, "dtype");
     return view;
 }
 
-ArrayView array_view(const py::array& array, const std::string& dtype) {
-    auto view = make_view<ArrayView>(array);
-    view.type = parse<ArrayType>(kArrayTypes, dtype, "dtype");
+ArrayView array_view(const TypedArray& typed) {
+    auto view = make_view<ArrayView>(typed.first);
+    view.type = parse<ArrayType>(kArrayTypes, typed.second, "dtype");
     return view;
 }
 
@@ -68,7 +68,7 @@ py::dtype result_dtype(ResultType type) {
 void PythonMonitor::poll(double fraction_done) {
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress_.is_none()) progress_(fraction_done);
+    if (!progress_.is_none() && fraction_done >= 0.0) progress_(fraction_done);
 }
 
 }  // namespace embmath::bindings

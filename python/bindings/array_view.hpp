@@ -7,6 +7,7 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "embmath/runtime.hpp"
 #include "embmath/select.hpp"
@@ -17,8 +18,10 @@ namespace embmath::bindings {
 namespace py = pybind11;
 
 // A 2-D array and the name of its element type: bfloat16 travels as uint16.
-MatrixView matrix_view(const py::array& array, const std::string& dtype);
-ArrayView array_view(const py::array& array, const std::string& dtype);
+using TypedArray = std::pair<py::array, std::string>;
+
+MatrixView matrix_view(const TypedArray& typed);
+ArrayView array_view(const TypedArray& typed);
 Metric parse_metric(const std::string& name);
 py::dtype result_dtype(ResultType type);
 

@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "array_view.hpp"
 #include "embmath/search.hpp"
 #include "embmath/similarity.hpp"
@@ -42,11 +40,10 @@ py::array values_array(ResultType type, const std::vector<double>& values) {
     return to_array<float>(values);
 }
 
-void py_search(const py::array& queries, const std::string& query_dtype, const py::array& corpus,
-               const std::string& corpus_dtype, std::int64_t n_cols, const std::string& metric,
+void py_search(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols, const std::string& metric,
                const std::optional<py::array>& mask, bool exclude_self, std::optional<double> threshold, bool reject_nan,
                int threads, const py::object& progress, py::array values, py::array indices) {
-    const MatrixView q = matrix_view(queries, query_dtype), x = matrix_view(corpus, corpus_dtype);
+    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
     const SearchOptions o = options(metric, n_cols, mask, exclude_self, threshold, reject_nan);
     void* value_data = values.mutable_data();
     auto* index_data = static_cast<std::int64_t*>(indices.mutable_data());
@@ -56,11 +53,10 @@ void py_search(const py::array& queries, const std::string& query_dtype, const p
     });
 }
 
-py::tuple py_range_search(const py::array& queries, const std::string& query_dtype, const py::array& corpus,
-                          const std::string& corpus_dtype, std::int64_t n_cols, const std::string& metric,
-                          const std::optional<py::array>& mask, bool exclude_self, double threshold, bool reject_nan,
-                          int threads, const py::object& progress) {
-    const MatrixView q = matrix_view(queries, query_dtype), x = matrix_view(corpus, corpus_dtype);
+py::tuple py_range_search(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols,
+                          const std::string& metric, const std::optional<py::array>& mask, bool exclude_self,
+                          double threshold, bool reject_nan, int threads, const py::object& progress) {
+    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
     const SearchOptions o = options(metric, n_cols, mask, exclude_self, threshold, reject_nan);
     const RangeHits hits = run_released(threads, progress, [&](const Execution& execution) {
         return range_search(q, x, o, execution);
@@ -70,11 +66,10 @@ py::tuple py_range_search(const py::array& queries, const std::string& query_dty
                           to_array<std::int64_t>(hits.indices));
 }
 
-void py_rescore(const py::array& queries, const std::string& query_dtype, const py::array& corpus,
-                const std::string& corpus_dtype, std::int64_t n_cols, const std::string& metric,
+void py_rescore(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols, const std::string& metric,
                 const py::array_t<std::int64_t, py::array::c_style>& candidates, bool reject_nan, int threads,
                 py::array values, py::array indices) {
-    const MatrixView q = matrix_view(queries, query_dtype), x = matrix_view(corpus, corpus_dtype);
+    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
     const SearchOptions o = options(metric, n_cols, std::nullopt, false, std::nullopt, reject_nan);
     void* value_data = values.mutable_data();
     auto* index_data = static_cast<std::int64_t*>(indices.mutable_data());
@@ -88,15 +83,14 @@ void py_rescore(const py::array& queries, const std::string& query_dtype, const 
 }  // namespace
 
 void bind_search(py::module_& m) {
-    m.def("search", &py_search, py::arg("queries"), py::arg("query_dtype"), py::arg("corpus"), py::arg("corpus_dtype"),
-          py::arg("n_cols"), py::arg("metric"), py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"),
-          py::arg("reject_nan"), py::arg("threads"), py::arg("progress"), py::arg("values"), py::arg("indices"));
-    m.def("range_search", &py_range_search, py::arg("queries"), py::arg("query_dtype"), py::arg("corpus"),
-          py::arg("corpus_dtype"), py::arg("n_cols"), py::arg("metric"), py::arg("mask"), py::arg("exclude_self"),
-          py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"), py::arg("progress"));
-    m.def("rescore", &py_rescore, py::arg("queries"), py::arg("query_dtype"), py::arg("corpus"), py::arg("corpus_dtype"),
-          py::arg("n_cols"), py::arg("metric"), py::arg("candidates"), py::arg("reject_nan"), py::arg("threads"),
-          py::arg("values"), py::arg("indices"));
+    m.def("search", &py_search, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
+          py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
+          py::arg("progress"), py::arg("values"), py::arg("indices"));
+    m.def("range_search", &py_range_search, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
+          py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
+          py::arg("progress"));
+    m.def("rescore", &py_rescore, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
+          py::arg("candidates"), py::arg("reject_nan"), py::arg("threads"), py::arg("values"), py::arg("indices"));
 }
 
 }  // namespace embmath::bindings

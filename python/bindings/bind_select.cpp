@@ -4,8 +4,8 @@ namespace embmath::bindings {
 
 void bind_select(py::module_& m) {
     m.def("top_k",
-          [](const py::array& array, const std::string& dtype, bool largest, int threads, py::array values, py::array indices) {
-              const ArrayView view = array_view(array, dtype);
+          [](const TypedArray& array, bool largest, int threads, py::array values, py::array indices) {
+              const ArrayView view = array_view(array);
               void* value_data = values.mutable_data();
               auto* index_data = static_cast<std::int64_t*>(indices.mutable_data());
               const std::int64_t k = indices.shape(1);
@@ -13,7 +13,7 @@ void bind_select(py::module_& m) {
                   top_k(view, k, largest, execution, value_data, index_data);
               });
           },
-          py::arg("array"), py::arg("dtype"), py::arg("largest"), py::arg("threads"), py::arg("values"), py::arg("indices"));
+          py::arg("array"), py::arg("largest"), py::arg("threads"), py::arg("values"), py::arg("indices"));
 }
 
 }  // namespace embmath::bindings

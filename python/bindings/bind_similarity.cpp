@@ -12,28 +12,27 @@ using ScoreFunction = void (*)(const MatrixView&, const MatrixView&, std::int64_
 template <ScoreFunction function>
 void bind_scores(py::module_& m, const char* name) {
     m.def(name,
-          [](const py::array& a, const std::string& a_dtype, const py::array& b, const std::string& b_dtype,
-             std::int64_t n_cols, const std::string& metric, bool is_distance, int threads, py::array out) {
-              const MatrixView a_view = matrix_view(a, a_dtype), b_view = matrix_view(b, b_dtype);
+          [](const TypedArray& a, const TypedArray& b, std::int64_t n_cols, const std::string& metric, bool is_distance,
+             int threads, py::array out) {
+              const MatrixView a_view = matrix_view(a), b_view = matrix_view(b);
               const Metric id = parse_metric(metric);
               void* data = out.mutable_data();
               run_released(threads, py::none(), [&](const Execution& execution) {
                   function(a_view, b_view, n_cols, id, score_kind(is_distance), execution, data);
               });
           },
-          py::arg("a"), py::arg("a_dtype"), py::arg("b"), py::arg("b_dtype"), py::arg("n_cols"), py::arg("metric"),
-          py::arg("is_distance"), py::arg("threads"), py::arg("out"));
+          py::arg("a"), py::arg("b"), py::arg("n_cols"), py::arg("metric"), py::arg("is_distance"), py::arg("threads"),
+          py::arg("out"));
 }
 
 }  // namespace
 
 void bind_similarity(py::module_& m) {
     m.def("score_dtype",
-          [](const std::string& metric, const py::array& a, const std::string& a_dtype, const py::array& b,
-             const std::string& b_dtype, std::int64_t n_cols) {
-              return result_dtype(score_type(parse_metric(metric), matrix_view(a, a_dtype), matrix_view(b, b_dtype), n_cols));
+          [](const TypedArray& a, const TypedArray& b, std::int64_t n_cols, const std::string& metric) {
+              return result_dtype(score_type(parse_metric(metric), matrix_view(a), matrix_view(b), n_cols));
           },
-          py::arg("metric"), py::arg("a"), py::arg("a_dtype"), py::arg("b"), py::arg("b_dtype"), py::arg("n_cols"));
+          py::arg("a"), py::arg("b"), py::arg("n_cols"), py::arg("metric"));
     bind_scores<&score_matrix>(m, "score_matrix");
     bind_scores<&score_pairs>(m, "score_pairs");
 }

@@ -1,9 +1,11 @@
 """Scalar arguments: checked by name before anything is computed."""
 
+import math
 import operator
 from collections.abc import Sequence
 
 from ._arrays import Input
+from ._types import Progress
 
 
 def integer(name: str, value: object, *, at_least: int) -> int:
@@ -27,7 +29,7 @@ def number(name: str, value: object) -> float:
         result = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
-    if result != result:
+    if math.isnan(result):
         raise ValueError(f"{name}: must be a number, got nan")
     return result
 
@@ -45,6 +47,13 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
         raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
     if value not in allowed:
         raise ValueError(f"{name}: unknown {value!r}, expected one of: {', '.join(allowed)}")
+    return value
+
+
+def progress(value: Progress | None) -> Progress | None:
+    """Something to call with the fraction done."""
+    if value is not None and not callable(value):
+        raise TypeError(f"progress: expected a callable, got {type(value).__name__}")
     return value
 
 

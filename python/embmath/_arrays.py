@@ -31,14 +31,26 @@ class Input(NamedTuple):
     wrap: Wrap
     is_numpy: bool
 
+    @property
+    def typed(self) -> tuple[NDArray, str]:
+        """What the kernels are given."""
+        return self.array, self.dtype
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.array.shape[0])
+
+    @property
+    def n_cols(self) -> int:
+        return int(self.array.shape[1])
+
 
 def read(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) -> Input:
     """Recognise an array argument of any number of dimensions."""
     if isinstance(value, np.ndarray):
         return _read_numpy(name, value, allowed)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return _read_torch(name, value, torch, allowed)
+    if _is_tensor(value):
+        return _read_torch(name, value, sys.modules["torch"], allowed)
     if hasattr(value, "__dlpack__"):
         return _read_dlpack(name, value, allowed)
     try:
@@ -71,6 +83,11 @@ def _read_numpy(name: str, array: NDArray, allowed: Sequence[str]) -> Input:
         return Input(name, array, dtype, _as_is, True)
     bfloat16 = array.dtype
     return Input(name, array.view(np.uint16), dtype, lambda out: _bfloat16(out, bfloat16), True)
+
+
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _as_is(out: NDArray) -> NDArray:
@@ -120,7 +137,8 @@ def _read_dlpack(name: str, value: Any, allowed: Sequence[str]) -> Input:
 
 
 def _to_namespace(out: NDArray, namespace: Any) -> Any:
-    return namespace.from_dlpack(out) if hasattr(namespace, "from_dlpack") else namespace.asarray(out)
+    convert = getattr(namespace, "from_dlpack", None) or namespace.asarray
+    return convert(out)
 
 
 def wrapper(*inputs: Input) -> Wrap:
@@ -138,6 +156,10 @@ def output(
     dtype = np.dtype(dtype)
     if out is None:
         return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray) and not _is_tensor(out):
+        raise TypeError(
+            f"{name}: expected a NumPy array or a Torch tensor, got {type(out).__name__}"
+        )
     known = "bfloat16" if dtype == np.uint16 else dtype.name
     target = read(name, out, allowed=(*SCORE_DTYPES, known))
     if target.array.shape != shape:
@@ -145,17 +167,21 @@ def output(
     if target.dtype != known:
         raise TypeError(f"{name}: expected dtype {known}, got {target.dtype}")
     if not (target.array.flags.c_contiguous and target.array.flags.aligned):
-        raise ValueError(f"{name}: expected a C-contiguous, aligned array, got strides {target.array.strides}")
+        raise ValueError(
+            f"{name}: expected a C-contiguous, aligned array, got strides {target.array.strides}"
+        )
     if not target.array.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one")
     for source in inputs:
         if np.may_share_memory(target.array, source.array):
-            raise ValueError(f"{name}: expected memory of its own, got an overlap with {source.name}")
+            raise ValueError(
+                f"{name}: expected memory of its own, got an overlap with {source.name}"
+            )
     return target.array
 
 
 def row_mask(mask: object, n_queries: int, n_rows: int) -> NDArray | None:
-    """Which rows may be returned, as contiguous bytes: one row for all queries, or one per query."""
+    """Which rows may be returned, in contiguous bytes: for all queries, or one row per query."""
     if mask is None:
         return None
     source = read("mask", mask, allowed=("bool",))
@@ -170,7 +196,9 @@ def index_matrix(name: str, value: object, n_rows: int) -> Input:
     """Integer positions, one row per query."""
     source = matrix(name, value, allowed=("int32", "int64"))
     if source.array.shape[0] != n_rows:
-        raise ValueError(f"{name}: expected {n_rows} rows like queries, got {source.array.shape[0]}")
+        raise ValueError(
+            f"{name}: expected {n_rows} rows like queries, got {source.array.shape[0]}"
+        )
     return source
 
 

@@ -14,30 +14,39 @@ class _Query:
     """The arguments that every search shares, checked."""
 
     def __init__(
-        self, queries: Array, corpus: Array, metric: str, dims: int | None, nan: str, threads: int | None
+        self,
+        queries: Array,
+        corpus: Array,
+        metric: str,
+        dims: int | None,
+        nan: str = "raise",
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.metric = _arguments.choice("metric", metric, _METRICS)
         self.reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
         self.threads = _arguments.threads(threads)
+        self.progress = _arguments.progress(progress)
         self.queries = _arrays.matrix("queries", queries)
         self.corpus = _arrays.matrix("corpus", corpus)
         self.n_cols = _arguments.dims(dims, self.queries, self.corpus)
-        self.n_queries, self.n_rows = self.queries.array.shape[0], self.corpus.array.shape[0]
         self.wrap = _arrays.wrapper(self.queries, self.corpus)
 
     @property
-    def views(self) -> tuple[Any, ...]:
-        q, x = self.queries, self.corpus
-        return q.array, q.dtype, x.array, x.dtype, self.n_cols, self.metric
+    def views(self) -> tuple[tuple[Any, str], tuple[Any, str], int, str]:
+        return self.queries.typed, self.corpus.typed, self.n_cols, self.metric
 
-    def score_dtype(self) -> Any:
-        q, x = self.queries, self.corpus
-        return _core.score_dtype(self.metric, q.array, q.dtype, x.array, x.dtype, self.n_cols)
+    def mask(self, mask: object) -> Any:
+        return _arrays.row_mask(mask, self.queries.n_rows, self.corpus.n_rows)
+
+    def finish(self) -> None:
+        if self.progress is not None:
+            self.progress(1.0)
 
     def outputs(self, out: Any, columns: int) -> tuple[Any, Any]:
         values_out, indices_out = (None, None) if out is None else out
-        shape, inputs = (self.n_queries, columns), (self.queries, self.corpus)
-        values = _arrays.output("out[0]", values_out, shape, self.score_dtype(), inputs)
+        shape, inputs = (self.queries.n_rows, columns), (self.queries, self.corpus)
+        values = _arrays.output("out[0]", values_out, shape, _core.score_dtype(*self.views), inputs)
         indices = _arrays.output("out[1]", indices_out, shape, np.int64, inputs)
         if out is not None and np.may_share_memory(values, indices):
             raise ValueError("out: expected two separate arrays, got overlapping ones")
@@ -132,13 +141,21 @@ def search(
     k = _arguments.integer("k", k, at_least=1)
     limit = None if threshold is None else _arguments.number("threshold", threshold)
     is_padded, excludes = _arguments.flag("pad", pad), _arguments.flag("exclude_self", exclude_self)
-    query = _Query(queries, corpus, metric, dims, nan, threads)
-    available = max(query.n_rows - 1, 0) if excludes else query.n_rows
-    rows = _arrays.row_mask(mask, query.n_queries, query.n_rows)
+    query = _Query(queries, corpus, metric, dims, nan, threads, progress)
+    available = max(query.corpus.n_rows - excludes, 0)
     values, indices = query.outputs(out, k if is_padded else min(k, available))
     _core.search(
-        *query.views, rows, excludes, limit, query.reject_nan, query.threads, progress, values, indices
+        *query.views,
+        mask=query.mask(mask),
+        exclude_self=excludes,
+        threshold=limit,
+        reject_nan=query.reject_nan,
+        threads=query.threads,
+        progress=query.progress,
+        values=values,
+        indices=indices,
     )
+    query.finish()
     return TopK(query.wrap(values), query.wrap(indices)) if out is None else TopK(*out)
 
 
@@ -189,11 +206,17 @@ def range_search(
     """
     limit = _arguments.number("threshold", threshold)
     excludes = _arguments.flag("exclude_self", exclude_self)
-    query = _Query(queries, corpus, metric, dims, nan, threads)
-    rows = _arrays.row_mask(mask, query.n_queries, query.n_rows)
+    query = _Query(queries, corpus, metric, dims, nan, threads, progress)
     found = _core.range_search(
-        *query.views, rows, excludes, limit, query.reject_nan, query.threads, progress
+        *query.views,
+        mask=query.mask(mask),
+        exclude_self=excludes,
+        threshold=limit,
+        reject_nan=query.reject_nan,
+        threads=query.threads,
+        progress=query.progress,
     )
+    query.finish()
     return RangeResult(*(query.wrap(part) for part in found))
 
 
@@ -240,10 +263,17 @@ def rescore(
     array([[0]])
     """
     k = _arguments.integer("k", k, at_least=1)
-    query = _Query(queries, corpus, metric, dims, "raise", threads)
-    rows = _arrays.index_matrix("candidates", candidates, query.n_queries).array
+    query = _Query(queries, corpus, metric, dims, threads=threads)
+    rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows).array
     values, indices = query.outputs(None, min(k, rows.shape[1]))
-    _core.rescore(*query.views, rows, query.reject_nan, query.threads, values, indices)
+    _core.rescore(
+        *query.views,
+        candidates=rows,
+        reject_nan=query.reject_nan,
+        threads=query.threads,
+        values=values,
+        indices=indices,
+    )
     return TopK(query.wrap(values), query.wrap(indices))
 
 
@@ -289,15 +319,17 @@ def top_k(
     _arguments.flag("sorted", sorted)
     source = _arrays.read("x", x, allowed=_arrays.SCORE_DTYPES)
     n_dims = source.array.ndim
+    if n_dims == 0:
+        raise ValueError("x: expected at least 1 dimension, got 0")
     position = _arguments.integer("axis", axis, at_least=-n_dims)
-    if n_dims == 0 or position >= n_dims:
+    if position >= n_dims:
         raise ValueError(f"axis: must be below the number of dimensions, {n_dims}, got {position}")
     moved = np.moveaxis(source.array, position, -1)
     rows = moved.reshape(-1, moved.shape[-1]) if moved.size else moved.reshape(0, moved.shape[-1])
     columns = min(k, moved.shape[-1])
     values = np.empty((rows.shape[0], columns), source.array.dtype)
     indices = np.empty((rows.shape[0], columns), np.int64)
-    _core.top_k(rows, source.dtype, largest, 0, values, indices)
+    _core.top_k((rows, source.dtype), largest, 0, values, indices)
     shape = (*moved.shape[:-1], columns)
     restored = (np.moveaxis(part.reshape(shape), -1, position) for part in (values, indices))
     return TopK(*(source.wrap(part) for part in restored))

@@ -1,6 +1,7 @@
 """Score matrices and their diagonals."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from . import _arguments, _arrays, _core
 from ._types import Array, DistanceMetric, SimilarityMetric
@@ -61,7 +62,7 @@ def similarity(
            [0.8]], dtype=float32)
     """
     _arguments.choice("metric", metric, _SIMILARITIES)
-    return _matrix(a, b, metric, False, dims, out, threads)
+    return _matrix(a, b, dims, metric, False, out=out, threads=threads)
 
 
 def distance(
@@ -105,7 +106,7 @@ def distance(
     array([[5., 1.]], dtype=float32)
     """
     _arguments.choice("metric", metric, _DISTANCES)
-    return _matrix(a, b, metric, True, dims, out, threads)
+    return _matrix(a, b, dims, metric, True, out=out, threads=threads)
 
 
 def similarity_pairwise(
@@ -147,7 +148,7 @@ def similarity_pairwise(
     array([1., 0.], dtype=float32)
     """
     _arguments.choice("metric", metric, _SIMILARITIES)
-    return _pairs(a, b, metric, False, dims, out, threads)
+    return _pairs(a, b, dims, metric, False, out=out, threads=threads)
 
 
 def distance_pairwise(
@@ -189,7 +190,7 @@ def distance_pairwise(
     array([7.], dtype=float32)
     """
     _arguments.choice("metric", metric, _DISTANCES)
-    return _pairs(a, b, metric, True, dims, out, threads)
+    return _pairs(a, b, dims, metric, True, out=out, threads=threads)
 
 
 def cosine_similarity(a: Array, b: Array | None = None) -> Array:
@@ -224,50 +225,46 @@ def cosine_similarity(a: Array, b: Array | None = None) -> Array:
     return similarity(a, b, "cosine")
 
 
-def _inputs(a: Array, b: Array | None, dims: int | None) -> tuple[_arrays.Input, _arrays.Input, int]:
-    left = _arrays.matrix("a", a)
-    right = left if b is None else _arrays.matrix("b", b)
-    return left, right, _arguments.dims(dims, left, right)
+class _Pair(NamedTuple):
+    """Two matrices and how many of their columns to compare."""
+
+    a: _arrays.Input
+    b: _arrays.Input
+    n_cols: int
+
+    @classmethod
+    def read(cls, a: Array, b: Array, dims: int | None) -> "_Pair":
+        left, right = _arrays.matrix("a", a), _arrays.matrix("b", b)
+        return cls(left, right, _arguments.dims(dims, left, right))
+
+    def score(
+        self,
+        kernel: Callable[..., None],
+        shape: tuple[int, ...],
+        metric: str,
+        is_distance: bool,
+        out: Array | None,
+        threads: int | None,
+    ) -> Any:
+        n_threads = _arguments.threads(threads)
+        dtype = _core.score_dtype(self.a.typed, self.b.typed, self.n_cols, metric)
+        target = _arrays.output("out", out, shape, dtype, (self.a, self.b))
+        kernel(self.a.typed, self.b.typed, self.n_cols, metric, is_distance, n_threads, target)
+        return _arrays.wrapper(self.a, self.b)(target) if out is None else out
 
 
 def _matrix(
-    a: Array,
-    b: Array | None,
-    metric: str,
-    is_distance: bool,
-    dims: int | None,
-    out: Array | None,
-    threads: int | None,
+    a: Array, b: Array | None, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
-    n_threads = _arguments.threads(threads)
-    left, right, n_cols = _inputs(a, b, dims)
-    dtype = _core.score_dtype(metric, left.array, left.dtype, right.array, right.dtype, n_cols)
-    shape = (left.array.shape[0], right.array.shape[0])
-    target = _arrays.output("out", out, shape, dtype, (left, right))
-    _core.score_matrix(
-        left.array, left.dtype, right.array, right.dtype, n_cols, metric, is_distance, n_threads, target
-    )
-    return _arrays.wrapper(left, right)(target) if out is None else out
+    pair = _Pair.read(a, a if b is None else b, dims)
+    shape = (pair.a.n_rows, pair.b.n_rows)
+    return pair.score(_core.score_matrix, shape, metric, is_distance, **options)
 
 
 def _pairs(
-    a: Array,
-    b: Array,
-    metric: str,
-    is_distance: bool,
-    dims: int | None,
-    out: Array | None,
-    threads: int | None,
+    a: Array, b: Array, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
-    n_threads = _arguments.threads(threads)
-    left, right, n_cols = _inputs(a, b, dims)
-    dtype = _core.score_dtype(metric, left.array, left.dtype, right.array, right.dtype, n_cols)
-    if left.array.shape[0] != right.array.shape[0]:
-        raise ValueError(
-            f"b: expected {left.array.shape[0]} rows like a, got {right.array.shape[0]}"
-        )
-    target = _arrays.output("out", out, (left.array.shape[0],), dtype, (left, right))
-    _core.score_pairs(
-        left.array, left.dtype, right.array, right.dtype, n_cols, metric, is_distance, n_threads, target
-    )
-    return _arrays.wrapper(left, right)(target) if out is None else out
+    pair = _Pair.read(a, b, dims)
+    if pair.a.n_rows != pair.b.n_rows:
+        raise ValueError(f"b: expected {pair.a.n_rows} rows like a, got {pair.b.n_rows}")
+    return pair.score(_core.score_pairs, (pair.a.n_rows,), metric, is_distance, **options)

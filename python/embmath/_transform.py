@@ -49,7 +49,7 @@ def normalize(x: Array, *, out: Array | None = None, eps: float = 0.0) -> Array:
         raise ValueError(f"eps: must be at least 0, got {eps}")
     source = _arrays.read("x", x, allowed=_FLOATS)
     rows = _arrays.matrix("x", x, allowed=_FLOATS)
-    return _normalize(source, rows, rows.array.shape[1], smallest, out)
+    return _normalize(source, rows, rows.n_cols, smallest, out)
 
 
 def truncate(x: Array, dims: int, *, normalize: bool = True) -> Array:
@@ -102,7 +102,7 @@ def _normalize(
 ) -> Any:
     shape = (*source.array.shape[:-1], n_cols)
     target = _arrays.output("out", out, shape, source.array.dtype, (source,))
-    _core.normalize(rows.array, rows.dtype, n_cols, eps, 0, target)
+    _core.normalize(rows.typed, n_cols, eps, 0, target)
     return source.wrap(target) if out is None else out
 
 
@@ -138,8 +138,8 @@ def pack_bits(x: Array, *, threshold: float = 0.0) -> Array:
     limit = _arguments.number("threshold", threshold)
     source = _arrays.read("x", x)
     rows = _arrays.matrix("x", x)
-    target = np.empty((rows.array.shape[0], -(-rows.array.shape[1] // 8)), np.uint8)
-    _core.pack_bits(rows.array, rows.dtype, limit, 0, target)
+    target = np.empty((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
+    _core.pack_bits(rows.typed, limit, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], -1) if target.size else target)
 
 
@@ -174,6 +174,6 @@ def unpack_bits(codes: Array, dims: int) -> Array:
     n_cols = _arguments.integer("dims", dims, at_least=1)
     source = _arrays.read("codes", codes, allowed=("uint8",))
     rows = _arrays.matrix("codes", codes, allowed=("uint8",))
-    target = np.empty((rows.array.shape[0], n_cols), np.uint8)
-    _core.unpack_bits(rows.array, rows.dtype, n_cols, 0, target)
+    target = np.empty((rows.n_rows, n_cols), np.uint8)
+    _core.unpack_bits(rows.typed, n_cols, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], n_cols))

@@ -12,7 +12,7 @@ namespace embmath {
 class Monitor {
 public:
     virtual ~Monitor() = default;
-    virtual void poll(double fraction_done) = 0;
+    virtual void poll(double fraction_done) = 0;  // negative: not known
 };
 
 struct Execution {

@@ -14,8 +14,8 @@ namespace {
 constexpr api::Names kNames{"a", "b"};
 
 engine::Orientation orientation(Metric metric, ScoreKind kind) {
-    if (kind == ScoreKind::similarity) return {engine::is_similarity(metric) ? 1.0 : -1.0, 0.0};
-    return metric == Metric::cosine ? engine::Orientation{-1.0, 1.0} : engine::Orientation{1.0, 0.0};
+    if (kind == ScoreKind::similarity) return engine::is_similarity(metric) ? engine::Orientation{} : engine::Orientation{-1.0, 0.0};
+    return metric == Metric::cosine ? engine::Orientation{-1.0, 1.0} : engine::Orientation{};
 }
 
 template <class Score>

@@ -36,6 +36,15 @@ inline constexpr std::int64_t kMaxStageDim = std::int64_t{1} << 18;
 // Rows scaled by more than this cannot share float32 units with others; they are always verified.
 inline constexpr int kMaxExponent = 50;
 
+// Beyond this (float64 input only) the canonical float64 sums themselves overflow or underflow, and
+// no bound on exact arithmetic says anything about them.
+inline constexpr int kMaxCanonicalExponent = 400;
+
+inline bool shares_units(Metric metric, int exponent) {
+    const int limit = metric == Metric::cosine ? kMaxCanonicalExponent : kMaxExponent;
+    return exponent >= -limit && exponent <= limit;
+}
+
 inline double gamma(double m) { return m * kUnit / (1.0 - m * kUnit); }
 inline double slack(std::int64_t d) { return gamma(1.5 * static_cast<double>(d) + 32.0); }
 
@@ -57,12 +66,11 @@ inline RowTerms unbounded_row() { return {std::numeric_limits<float>::quiet_NaN(
 
 // `sq_norm` is the float32 chain for |x'|^2, relative error at most gamma(d + 1).
 inline RowTerms row_terms(Metric metric, double sq_norm, int exponent, double slack) {
-    if (!(sq_norm < kInfinity)) return unbounded_row();
+    if (!(sq_norm < kInfinity) || !shares_units(metric, exponent)) return unbounded_row();
     const double norm = std::sqrt(sq_norm);
     if (metric == Metric::cosine) {
         return {norm > 0.0 ? static_cast<float>(1.0 / norm) : 0.0F, 0.0F};
     }
-    if (exponent < -kMaxExponent || exponent > kMaxExponent) return unbounded_row();
     const double scale = std::ldexp(1.0, exponent);
     if (metric == Metric::dot) {
         // s <= 2^(e+f) (p + slack |q'||x'|)
@@ -84,15 +92,13 @@ struct QueryTerms {
 };
 
 inline QueryTerms query_terms(Metric metric, double sq_norm, int exponent, double slack) {
-    QueryTerms terms{metric, sq_norm < kInfinity, sq_norm, exponent, slack, 0.0F};
+    QueryTerms terms{metric, sq_norm < kInfinity && shares_units(metric, exponent), sq_norm, exponent, slack, 0.0F};
     const double unit = std::ldexp(1.0, -exponent);
     if (metric == Metric::dot) {
         terms.add_scale = round_up(slack * std::sqrt(sq_norm) * unit * (1.0 + 0x1p-20));
     } else if (metric == Metric::euclidean || metric == Metric::sqeuclidean) {
         terms.add_scale = static_cast<float>(unit);
     }
-    const bool shares_units = metric != Metric::cosine && metric != Metric::manhattan;
-    if (shares_units && (exponent < -kMaxExponent || exponent > kMaxExponent)) terms.bounded = false;
     return terms;
 }
 

@@ -9,10 +9,11 @@
 
 namespace embmath::engine {
 
-// out = alpha * score + beta: +1, 0 as it is; -1, 0 negated; -1, 1 for one minus the cosine.
+// out = alpha * score + beta: +1, -0 as it is (adding -0 keeps every sign); -1, +0 negated, zero
+// staying +0; -1, 1 for one minus the cosine.
 struct Orientation {
     double alpha = 1.0;
-    double beta = 0.0;
+    double beta = -0.0;
 };
 
 struct MatrixSpec {

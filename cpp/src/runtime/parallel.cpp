@@ -42,7 +42,7 @@ struct Job {
         const auto now = Clock::now();
         if (now - last_poll < kPollInterval) return;
         last_poll = now;
-        monitor->poll(total > 0 ? static_cast<double>(done.load(std::memory_order_relaxed)) / static_cast<double>(total) : 0.0);
+        monitor->poll(total > 0 ? static_cast<double>(done.load(std::memory_order_relaxed)) / static_cast<double>(total) : -1.0);
     }
 
     std::exception_ptr execute(int index) {

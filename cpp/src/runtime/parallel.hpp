@@ -55,7 +55,7 @@ private:
 
 using WorkerFunction = std::function<void(Worker&)>;
 
-// `total` units of work in all; only used to tell the Monitor which fraction is done.
+// `total` units of work in all, to tell the Monitor which fraction is done; 0: it is not told.
 void run(const Execution& execution, int n_workers, std::int64_t total, const WorkerFunction& function);
 
 // `function(worker, task)` for every task below `count`.
@@ -63,11 +63,10 @@ template <class Function>
 void for_each_task(const Execution& execution, int n_workers, std::int64_t count, const Function& function) {
     Tasks tasks(count);
     const int n = static_cast<int>(std::min<std::int64_t>(n_workers, count));
-    run(execution, n, count, [&](Worker& worker) {
+    run(execution, n, 0, [&](Worker& worker) {
         for (std::int64_t task; tasks.take(task);) {
             worker.checkpoint();
             function(worker, task);
-            worker.advance(1);
         }
     });
 }

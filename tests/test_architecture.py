@@ -1,0 +1,173 @@
+"""The drawing of the house, kept true: who may include whom, and what an ISA object may define."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CPP, PACKAGE, BINDINGS = ROOT / "cpp", ROOT / "python" / "embmath", ROOT / "python" / "bindings"
+
+# Room -> what its files may include (path prefixes), besides files of the room itself.
+ALLOWED_INCLUDES = {
+    "include": (),
+    "core": ("embmath/types.hpp",),
+    "isa": ("core/compiler.hpp", "core/order_key.hpp"),
+    "kernel": (
+        "core/compiler.hpp",
+        "core/dtype.hpp",
+        "core/order_key.hpp",
+        "isa/concept.hpp",
+        "embmath/types.hpp",
+    ),
+    "dispatch": ("kernel/table.hpp", "isa_list.hpp", "embmath/"),
+    "runtime": ("embmath/",),
+    "engine": ("core/", "kernel/table.hpp", "runtime/", "embmath/"),
+    "api": ("core/", "dispatch/registry.hpp", "engine/", "runtime/", "embmath/"),
+    "bindings": ("embmath/", "pybind11/"),
+}
+# What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
+FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
+
+# Python module -> package modules it may import.
+ALLOWED_IMPORTS = {
+    "__init__": {"_runtime", "_search", "_similarity", "_transform", "_types"},
+    "__main__": {"_cli"},
+    "_arguments": {"_arrays", "_types"},
+    "_arrays": {"_types"},
+    "_runtime": {"_arguments", "_arrays", "_core", "_search"},
+    "_search": {"_arguments", "_arrays", "_core", "_types"},
+    "_similarity": {"_arguments", "_arrays", "_core", "_types"},
+    "_transform": {"_arguments", "_arrays", "_core", "_types"},
+    "_types": set(),
+}
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in {".hpp", ".cpp"})
+
+
+def room_of(path: Path) -> str:
+    if path.is_relative_to(BINDINGS):
+        return "bindings"
+    parts = path.relative_to(CPP).parts
+    return parts[1] if parts[0] == "src" else "include"
+
+
+def includes(path: Path) -> list[tuple[str, str]]:
+    return re.findall(r'^#include ([<"])([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", sources(CPP) + sources(BINDINGS), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_includes_run_one_way(path: Path) -> None:
+    room = room_of(path)
+    own = {"include": "embmath/", "bindings": ""}.get(room, room + "/")
+    for kind, name in includes(path):
+        if kind == "<" and not name.startswith("pybind11/"):
+            if room in {"isa", "kernel"}:
+                assert name in FREESTANDING, f"{path.name} includes <{name}>"
+            continue
+        is_own = name.startswith(own) and (own or "/" not in name)
+        assert is_own or name.startswith(ALLOWED_INCLUDES[room]), f"{room} may not include {name}"
+
+
+def test_intrinsics_live_in_isa_only() -> None:
+    for path in sources(CPP) + sources(BINDINGS):
+        if room_of(path) != "isa":
+            assert not re.search(r"immintrin|\b_mm\d*_|__m(128|256|512)", path.read_text()), path
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module.split(".")[0]} if node.module else {a.name for a in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(ALLOWED_IMPORTS))
+def test_python_imports_run_one_way(module: str) -> None:
+    assert imports(PACKAGE / f"{module}.py") <= ALLOWED_IMPORTS[module]
+
+
+def test_every_module_has_its_place() -> None:
+    assert {p.stem for p in PACKAGE.glob("*.py")} == set(ALLOWED_IMPORTS)
+
+
+def test_only_arrays_knows_torch() -> None:
+    for path in PACKAGE.glob("*.py"):
+        code = ast.unparse(ast.parse(path.read_text()))
+        assert "import torch" not in code, path
+        assert path.stem == "_arrays" or "torch." not in re.sub(
+            r'""".*?"""', "", code, flags=re.DOTALL
+        ), path
+
+
+def test_the_package_imports_neither_torch_nor_threads() -> None:
+    script = (
+        "import sys, threading, embmath; "
+        "assert 'torch' not in sys.modules; "
+        "assert len(__import__('os').listdir('/proc/self/task')) == 1"
+    )
+    subprocess.run(
+        [sys.executable, "-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; " + script],
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module", params=["Debug", "Release"])
+def isa_objects(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The object file of every ISA, compiled as the package compiles it."""
+    if not all(map(shutil.which, ("cmake", "ninja", "nm", "objdump", "c++"))):
+        pytest.skip("needs cmake, ninja, binutils and a C++ compiler")
+    build = tmp_path_factory.mktemp(request.param)
+    names = re.findall(
+        r"^embmath_isa\(NAME (\w+)", (CPP / "cmake" / "isa.cmake").read_text(), re.MULTILINE
+    )
+    configure = ["cmake", "-G", "Ninja", "-S", ROOT, "-B", build]
+    configure += [
+        f"-DCMAKE_BUILD_TYPE={request.param}",
+        "-DEMBMATH_PYTHON=OFF",
+        "-DEMBMATH_WERROR=ON",
+    ]
+    subprocess.run(configure, check=True, capture_output=True)
+    targets = [f"embmath_isa_{name}" for name in names]
+    subprocess.run(
+        ["cmake", "--build", build, "--target", *targets], check=True, capture_output=True
+    )
+    return {name: next(build.rglob(f"isa_unit_{name}.cpp.o")) for name in names}
+
+
+@pytest.mark.slow
+def test_isa_objects_define_tagged_symbols_only(isa_objects: dict[str, Path]) -> None:
+    """A mergeable symbol without its ISA's name could replace baseline code at link time."""
+    for name, path in isa_objects.items():
+        lines = subprocess.run(
+            ["nm", "-C", "--defined-only", path], check=True, capture_output=True, text=True
+        )
+        shared = [line.split(" ", 2)[1:] for line in lines.stdout.splitlines()]
+        untagged = [
+            symbol
+            for kind, symbol in shared
+            if kind.isupper() or kind in "uvw"
+            if "embmath::isa::" not in symbol and symbol != f"embmath::dispatch::table_{name}"
+            if not symbol.startswith("DW.ref.")
+        ]
+        assert not untagged, f"{name}: {untagged}"
+
+
+@pytest.mark.slow
+def test_isa_objects_run_nothing_at_load(isa_objects: dict[str, Path]) -> None:
+    for name, path in isa_objects.items():
+        headers = subprocess.run(
+            ["objdump", "-h", path], check=True, capture_output=True, text=True
+        ).stdout
+        assert ".init_array" not in headers, f"{name} has a static initialiser"
