@@ -44,6 +44,8 @@ class _Query:
             self.progress(1.0)
 
     def outputs(self, out: Any, columns: int) -> tuple[Any, Any]:
+        if out is not None and not (isinstance(out, (tuple, list)) and len(out) == 2):
+            raise TypeError(f"out: expected a pair (values, indices), got {type(out).__name__}")
         values_out, indices_out = (None, None) if out is None else out
         shape, inputs = (self.queries.n_rows, columns), (self.queries, self.corpus)
         values = _arrays.output("out[0]", values_out, shape, _core.score_dtype(*self.views), inputs)

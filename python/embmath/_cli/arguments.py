@@ -1,0 +1,41 @@
+"""Argument types shared by the commands; a bad value is a usage error (exit code 2)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # argparse is generic only in the type stubs.
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands = object
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Return the argument type of integers not below `minimum`."""
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if int(text) >= minimum:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"expected an integer of at least {minimum}, got {text!r}")
+
+    return parse
+
+
+positive_int = at_least(1)
+
+
+def npz_path(text: str) -> str:
+    """Return `text` if it can name a .npz file."""
+    if not text.lower().endswith(".npz"):
+        raise argparse.ArgumentTypeError(f"expected a file name ending in .npz, got {text!r}")
+    return text
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
