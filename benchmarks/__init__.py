@@ -1,0 +1,1 @@
+"""Benchmarks of embmath: peers side by side, machine floors, peak memory, history."""

@@ -1,0 +1,47 @@
+"""FAISS: the flat (exact) indexes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.compare.cases import Problem
+from benchmarks.compare.contenders.registry import (
+    Prepared,
+    contender,
+    library,
+    matrix_answer,
+    pair_answer,
+)
+
+
+@contender("FAISS flat", "search", "faiss", lambda case: case.filter != "self")
+def faiss_search(p: Problem) -> Prepared:
+    faiss = library("faiss")
+
+    make = faiss.IndexFlatIP if p.case.metric == "dot" else faiss.IndexFlatL2
+    index = make(p.case.d)
+    index.add(p.corpus)
+    params = None
+    if p.mask is not None:
+        selector = faiss.IDSelectorBitmap(np.packbits(p.mask, bitorder="little"))
+        params = faiss.SearchParameters(sel=selector)
+    return Prepared(lambda: index.search(p.queries, p.case.k, params=params), pair_answer)
+
+
+@contender("FAISS IndexBinaryFlat", "hamming", "faiss")
+def faiss_hamming(p: Problem) -> Prepared:
+    faiss = library("faiss")
+
+    index = faiss.IndexBinaryFlat(p.case.d)
+    index.add(p.corpus)
+    return Prepared(lambda: index.search(p.queries, p.case.k), pair_answer)
+
+
+@contender("FAISS normalize_L2", "normalize", "faiss")
+def faiss_normalize(p: Problem) -> Prepared:
+    """In place, on a copy of its own: it overwrites the caller's rows."""
+    faiss = library("faiss")
+
+    rows = p.corpus.copy()
+
+    return Prepared(lambda: faiss.normalize_L2(rows), lambda _: matrix_answer(rows))
