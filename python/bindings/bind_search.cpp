@@ -80,6 +80,16 @@ void py_rescore(const TypedArray& queries, const TypedArray& corpus, std::int64_
     });
 }
 
+py::tuple py_certificate(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols,
+                         const std::string& metric) {
+    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
+    const std::vector<py::ssize_t> shape{q.n_rows, x.n_rows};
+    py::array_t<float> upper(shape), own(shape), proven(shape);
+    lay_open_certificate(q, x, n_cols, parse_metric(metric), upper.mutable_data(), own.mutable_data(),
+                         proven.mutable_data());
+    return py::make_tuple(upper, own, proven);
+}
+
 }  // namespace
 
 void bind_search(py::module_& m) {
@@ -89,6 +99,7 @@ void bind_search(py::module_& m) {
     m.def("range_search", &py_range_search, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
           py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
           py::arg("progress"));
+    m.def("certificate", &py_certificate, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"));
     m.def("rescore", &py_rescore, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
           py::arg("candidates"), py::arg("reject_nan"), py::arg("threads"), py::arg("values"), py::arg("indices"));
 }

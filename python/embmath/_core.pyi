@@ -60,6 +60,9 @@ def range_search(
     threads: int,
     progress: Callable[[float], object] | None,
 ) -> tuple[_Array, _Array, _Array]: ...
+def certificate(
+    queries: _Typed, corpus: _Typed, n_cols: int, metric: str
+) -> tuple[_Array, _Array, _Array]: ...
 def rescore(
     queries: _Typed,
     corpus: _Typed,

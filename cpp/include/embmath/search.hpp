@@ -42,4 +42,9 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
              std::int64_t n_candidates, std::int64_t columns, const SearchOptions& options, const Execution& execution,
              void* values, std::int64_t* indices);
 
+// The filter's certificate, pair by pair, for tests: see engine/certificate.hpp. Each output is
+// [queries.n_rows][corpus.n_rows]; proven <= own <= upper must hold wherever they are numbers.
+void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
+                          float* upper, float* own, float* proven);
+
 }  // namespace embmath

@@ -8,6 +8,7 @@
 #include "api/validate.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
+#include "engine/certificate.hpp"
 #include "engine/result.hpp"
 #include "engine/rows.hpp"
 #include "engine/scorer.hpp"
@@ -189,6 +190,14 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
         hits.insert(hits.end(), nan_hits.begin(), nan_hits.end());
         writer.write(query, hits);
     });
+}
+
+void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
+                          float* upper, float* own, float* proven) {
+    api::check_dtypes(metric, queries.dtype, corpus.dtype, kNames);
+    api::check_columns(queries, corpus, n_cols, kNames);
+    const engine::RowReader query_rows(queries, n_cols), corpus_rows(corpus, n_cols);
+    engine::lay_open(dispatch::active(), metric, query_rows, corpus_rows, {upper, own, proven});
 }
 
 }  // namespace embmath

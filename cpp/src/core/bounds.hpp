@@ -19,6 +19,7 @@
 // the threshold has a canonical score strictly worse than tau. NaN compares as kept.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -114,7 +115,11 @@ inline float keep_threshold(const QueryTerms& query, double tau) {
             const double norm = std::sqrt(query.sq_norm) * unit;
             return round_down(norm * (tau - c));
         }
-        case Metric::dot: return round_down((tau - std::abs(tau) * 4.0 * kUnit) * unit);
+        case Metric::dot: {
+            // A canonical +inf is any product beyond the largest float32.
+            const double finite = std::min<double>(tau, std::numeric_limits<float>::max());
+            return round_down((finite - std::abs(finite) * 4.0 * kUnit) * unit);
+        }
         case Metric::euclidean:
         case Metric::sqeuclidean: {
             if (distance < 0.0) return std::numeric_limits<float>::infinity();

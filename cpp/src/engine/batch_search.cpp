@@ -111,31 +111,28 @@ void BatchSearch::raise(int query, float threshold) {
 }
 
 // The k best upper bounds, each less the width of its error, prove a threshold without reading a
-// single row again. Bounds of +inf (rows without one) prove nothing and are set aside.
-void BatchSearch::discard_by_bounds(State& state, int query) {
-    const auto q = static_cast<std::size_t>(query);
-    core::Key* begin = state.keys.data() + q * plan_.key_capacity;
-    core::Key* end = begin + state.counts[q];
-    core::Key* proving = std::partition(begin, end, [](core::Key key) { return std::isinf(core::key_score(key)); });
+// single row again. Bounds of +inf (rows without one) prove nothing and are set aside. Returns how
+// many keys are left.
+std::size_t BatchSearch::discard_by_bounds(core::Key* keys, std::size_t count, int query, float max_add) {
+    core::Key* end = keys + count;
+    core::Key* proving = std::partition(keys, end, [](core::Key key) { return std::isinf(core::key_score(key)); });
     if (end - proving > spec_.limit) {
         core::Key* last = proving + (spec_.limit - 1);
         std::nth_element(proving, last, end, std::greater<>());
-        raise(query, stage_->proven_threshold(query, core::key_score(*last), state.panel->max_add));
+        raise(query, stage_->proven_threshold(query, core::key_score(*last), max_add));
     }
     const float threshold = this->threshold(query);
     end = std::remove_if(proving, end, [threshold](core::Key key) { return core::key_score(key) < threshold; });
-    state.counts[q] = static_cast<std::size_t>(end - begin);
+    return static_cast<std::size_t>(end - keys);
 }
 
 void BatchSearch::compact(State& state, int query) {
     const auto q = static_cast<std::size_t>(query);
-    if (spec_.limit != kNoLimit) {
-        discard_by_bounds(state, query);
-        const std::size_t room = plan_.key_capacity - static_cast<std::size_t>(plan_.chunk_rows);
-        if (2 * state.counts[q] <= room) return;
-    }
-    // Ties, or bounds too wide to tell: only the canonical scores can.
     core::Key* keys = state.keys.data() + q * plan_.key_capacity;
+    state.counts[q] = discard_by_bounds(keys, state.counts[q], query, state.panel->max_add);
+    const std::size_t room = plan_.key_capacity - static_cast<std::size_t>(plan_.chunk_rows);
+    if (2 * state.counts[q] <= room) return;
+    // Ties, or bounds too wide to tell: only the canonical scores can.
     verify(keys, state.counts[q], query, state.hits[q], state.scratch.data());
     state.counts[q] = 0;
     raise(query, stage_->threshold(query, state.hits[q].tau()));
@@ -153,18 +150,19 @@ void BatchSearch::verify(core::Key* keys, std::size_t count, int query, HitList&
 void BatchSearch::finish(int query, std::vector<std::unique_ptr<State>>& states) {
     HitList& hits = carried_[query];
     std::vector<core::Key> keys;
+    float max_add = 0.0F;
     const auto q = static_cast<std::size_t>(query);
     for (auto& state : states) {
         hits.add_all(state->hits[q]);
         if (!stage_) continue;
         const core::Key* begin = state->keys.data() + q * plan_.key_capacity;
         keys.insert(keys.end(), begin, begin + state->counts[q]);
+        max_add = std::max(max_add, state->panel->max_add);
     }
     if (keys.empty()) return;
-    const float threshold = this->threshold(query);
-    std::erase_if(keys, [threshold](core::Key key) { return core::key_score(key) < threshold; });
+    const std::size_t left = discard_by_bounds(keys.data(), keys.size(), query, max_add);
     runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(1));
-    verify(keys.data(), keys.size(), query, hits, scratch.data());
+    verify(keys.data(), left, query, hits, scratch.data());
 }
 
 }  // namespace embmath::engine

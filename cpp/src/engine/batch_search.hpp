@@ -48,7 +48,7 @@ private:
     void scan_tiles(State& state, runtime::Worker& worker);
     void scan_rows(State& state, runtime::Worker& worker) const;
     void compact(State& state, int query);
-    void discard_by_bounds(State& state, int query);
+    std::size_t discard_by_bounds(core::Key* keys, std::size_t count, int query, float max_add);
     void verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const;
     void raise(int query, float threshold);
     float threshold(int query) const {
