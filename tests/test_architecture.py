@@ -38,7 +38,7 @@ ALLOWED_IMPORTS = {
     "__init__": {"_runtime", "_search", "_similarity", "_transform", "_types"},
     "__main__": {"_cli"},
     "_arguments": {"_arrays", "_types"},
-    "_arrays": {"_types"},
+    "_arrays": {"_core", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_search"},
     "_search": {"_arguments", "_arrays", "_core", "_types"},
     "_similarity": {"_arguments", "_arrays", "_core", "_types"},

@@ -9,6 +9,7 @@ void bind_runtime(py::module_& m) {
     m.def("active_isa", &active_isa);
     m.def("force_isa", &force_isa, py::arg("name"));
     m.def("available_memory", &available_memory);
+    m.def("require_memory", &require_memory, py::arg("bytes"), py::arg("what"));
     m.def("set_default_threads", &set_default_threads, py::arg("count"));
     m.def("default_threads", [] {
         const ThreadChoice choice = default_threads();

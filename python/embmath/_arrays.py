@@ -4,6 +4,7 @@ Inputs are recognised, never imported: Torch is looked up among the modules alre
 is copied here; strided, misaligned and column-major arrays are read as they are.
 """
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from . import _core
 from ._types import Array
 
 NDArray = npt.NDArray[Any]
@@ -149,13 +151,20 @@ def wrapper(*inputs: Input) -> Wrap:
     return inputs[0].wrap
 
 
+def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray:
+    """New memory for a result, asked for before it is taken."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    _core.require_memory(n_bytes, f"a result of shape {shape}")
+    return np.empty(shape, dtype)
+
+
 def output(
     name: str, out: object, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: Sequence[Input]
 ) -> NDArray:
     """Memory for a result: new, or the caller's after every check."""
     dtype = np.dtype(dtype)
     if out is None:
-        return np.empty(shape, dtype)
+        return allocate(shape, dtype)
     if not isinstance(out, np.ndarray) and not _is_tensor(out):
         raise TypeError(
             f"{name}: expected a NumPy array or a Torch tensor, got {type(out).__name__}"

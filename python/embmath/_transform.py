@@ -138,7 +138,7 @@ def pack_bits(x: Array, *, threshold: float = 0.0) -> Array:
     limit = _arguments.number("threshold", threshold)
     source = _arrays.read("x", x)
     rows = _arrays.matrix("x", x)
-    target = np.empty((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
+    target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
     _core.pack_bits(rows.typed, limit, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], -1) if target.size else target)
 
@@ -174,6 +174,6 @@ def unpack_bits(codes: Array, dims: int) -> Array:
     n_cols = _arguments.integer("dims", dims, at_least=1)
     source = _arrays.read("codes", codes, allowed=("uint8",))
     rows = _arrays.matrix("codes", codes, allowed=("uint8",))
-    target = np.empty((rows.n_rows, n_cols), np.uint8)
+    target = _arrays.allocate((rows.n_rows, n_cols), np.uint8)
     _core.unpack_bits(rows.typed, n_cols, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], n_cols))

@@ -35,6 +35,9 @@ std::string force_isa(const std::string& name);
 // Bytes an operation may still take: EMBMATH_MAX_MEMORY, else what the machine and cgroup have left.
 std::uint64_t available_memory();
 
+// Throws MemoryError, naming `what`, if `bytes` exceeds what is available.
+void require_memory(std::uint64_t bytes, const std::string& what);
+
 std::string compiler_description();
 std::string version();
 

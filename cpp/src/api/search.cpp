@@ -66,7 +66,7 @@ private:
         for (std::int64_t query = 0; query < queries_.n_rows(); ++query) {
             if (!scorer(query).is_nan(0)) continue;
             throw ValueError("queries: row " + std::to_string(query) +
-                             " holds NaN, allowed are numbers (or nan=\"rank_last\" for an empty result)");
+                             " holds NaN, allowed are numbers (search takes nan=\"rank_last\")");
         }
     }
 

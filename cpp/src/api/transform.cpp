@@ -55,7 +55,7 @@ void normalize(const MatrixView& x, std::int64_t n_cols, double eps, const Execu
     const std::size_t row_bytes = rows.n_cols() * core::size_of(x.dtype);
     for_each_row(rows, execution, [&](const void* row, std::int64_t index) {
         double sums[2];
-        norm(row, row, rows.n_cols(), sums);
+        norm(row, &row, 1, rows.n_cols(), 0, sums);
         const double length = std::max(std::sqrt(sums[1]), eps);
         scale(row, rows.n_cols(), length == 0.0 ? 0.0 : 1.0 / length, static_cast<std::byte*>(out) + static_cast<std::size_t>(index) * row_bytes);
     });

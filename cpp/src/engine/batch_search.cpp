@@ -34,7 +34,7 @@ std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
     const auto count = static_cast<std::size_t>(count_);
     state->hits.resize(count);
     for (HitList& hits : state->hits) hits.reset(spec_.limit, spec_.floor);
-    state->scratch = runtime::AlignedArray<std::byte>(spec_.corpus.scratch_bytes(1));
+    state->scratch = runtime::AlignedArray<std::byte>(spec_.corpus.scratch_bytes(Scorer::kGroup));
     state->ids.reserve(static_cast<std::size_t>(plan_.chunk_rows));
     if (stage_) {
         state->panel.emplace(spec_.table, spec_.corpus, spec_.metric, plan_.chunk_rows);
@@ -43,6 +43,16 @@ std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
         state->counts.assign(count, 0);
     }
     return state;
+}
+
+// Behind this many equal rows directly before it, a row cannot be among any query's best: ties go to
+// the lowest index. Repeated rows (a zero tail, say) would otherwise all tie and all be verified.
+RunLimit BatchSearch::run_limit(std::int64_t first_row) const {
+    RunLimit run{0, kNoLimit};
+    if (spec_.limit == kNoLimit || spec_.permission.mask != nullptr) return run;
+    run.enough = spec_.limit + (spec_.permission.exclude_self ? 1 : 0);
+    while (run.copies < run.enough && spec_.corpus.repeats_previous(first_row - run.copies)) ++run.copies;
+    return run;
 }
 
 void BatchSearch::collect_ids(State& state, std::int64_t chunk) const {
@@ -67,7 +77,7 @@ void BatchSearch::scan(State& state, runtime::Worker& worker, std::int64_t chunk
 }
 
 void BatchSearch::scan_tiles(State& state, runtime::Worker& worker) {
-    stage_->fill(*state.panel, state.ids, segment_.base);
+    stage_->fill(*state.panel, state.ids, segment_.base, run_limit(segment_.base + state.ids.front()));
     const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
     for (int first = 0; first < count_; first += kTileQueries) {
         worker.checkpoint();
@@ -90,16 +100,27 @@ void BatchSearch::scan_tiles(State& state, runtime::Worker& worker) {
 }
 
 void BatchSearch::scan_rows(State& state, runtime::Worker& worker) const {
-    for (std::size_t i = 0; i < state.ids.size(); ++i) {
-        if (i % 16 == 0) worker.checkpoint();
-        const std::int64_t row = segment_.base + state.ids[i];
-        const void* data = spec_.corpus.row(row, state.scratch.data());
+    const auto n_ids = static_cast<int>(state.ids.size());
+    for (int first = 0; first < n_ids; first += Scorer::kGroup) {
+        worker.checkpoint();
+        const int n = std::min(Scorer::kGroup, n_ids - first);
+        std::int64_t rows[Scorer::kGroup];
+        const void* data[Scorer::kGroup];
+        for (int i = 0; i < n; ++i) rows[i] = segment_.base + state.ids[static_cast<std::size_t>(first + i)];
+        spec_.corpus.rows(rows, n, state.scratch.data(), data);
         for (int query = 0; query < count_; ++query) {
-            if (scorer_.is_nan(query) || !spec_.permission.allows(first_ + query, row)) continue;
-            HitList& hits = state.hits[static_cast<std::size_t>(query)];
-            const double score = scorer_.score(query, data);
-            if (score >= hits.tau()) hits.add({score, row});
+            if (scorer_.is_nan(query)) continue;
+            add_hits(query, rows, data, n, query == 0, state.hits[static_cast<std::size_t>(query)]);
         }
+    }
+}
+
+void BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const* data, int n, bool is_scan,
+                           HitList& hits) const {
+    double scores[Scorer::kGroup];
+    scorer_.scores(query, data, n, is_scan, scores);
+    for (int i = 0; i < n; ++i) {
+        if (scores[i] >= hits.tau() && spec_.permission.allows(first_ + query, rows[i])) hits.add({scores[i], rows[i]});
     }
 }
 
@@ -140,10 +161,15 @@ void BatchSearch::compact(State& state, int query) {
 
 void BatchSearch::verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const {
     std::sort(keys, keys + count, std::greater<>());
-    for (std::size_t i = 0; i < count; ++i) {
-        if (core::key_score(keys[i]) < stage_->threshold(query, hits.tau())) break;
-        const std::int64_t row = segment_.base + core::key_row(keys[i]);
-        hits.add({scorer_.score(query, spec_.corpus.row(row, scratch)), row});
+    constexpr std::size_t kGroup = 4;  // as many as a kernel overlaps; the last few may be for nothing
+    for (std::size_t first = 0; first < count; first += kGroup) {
+        if (core::key_score(keys[first]) < stage_->threshold(query, hits.tau())) break;
+        const int n = static_cast<int>(std::min(kGroup, count - first));
+        std::int64_t rows[kGroup];
+        const void* data[kGroup];
+        for (int i = 0; i < n; ++i) rows[i] = segment_.base + core::key_row(keys[first + static_cast<std::size_t>(i)]);
+        spec_.corpus.rows(rows, n, scratch, data);
+        add_hits(query, rows, data, n, false, hits);
     }
 }
 
@@ -161,7 +187,7 @@ void BatchSearch::finish(int query, std::vector<std::unique_ptr<State>>& states)
     }
     if (keys.empty()) return;
     const std::size_t left = discard_by_bounds(keys.data(), keys.size(), query, max_add);
-    runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(1));
+    runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
     verify(keys.data(), left, query, hits, scratch.data());
 }
 

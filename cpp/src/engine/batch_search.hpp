@@ -35,7 +35,7 @@ public:
         runtime::AlignedArray<core::Key> keys;      // [query][capacity]: upper bounds not yet discarded
         std::vector<std::size_t> counts;            // per query
         std::vector<HitList> hits;                  // per query: verified
-        runtime::AlignedArray<std::byte> scratch;   // a row that had to be copied
+        runtime::AlignedArray<std::byte> scratch;   // rows that had to be copied
     };
 
     int n_queries() const { return count_; }
@@ -45,8 +45,10 @@ public:
 
 private:
     void collect_ids(State& state, std::int64_t chunk) const;
+    RunLimit run_limit(std::int64_t first_row) const;
     void scan_tiles(State& state, runtime::Worker& worker);
     void scan_rows(State& state, runtime::Worker& worker) const;
+    void add_hits(int query, const std::int64_t* rows, const void* const* data, int n, bool is_scan, HitList& hits) const;
     void compact(State& state, int query);
     std::size_t discard_by_bounds(core::Key* keys, std::size_t count, int query, float max_add);
     void verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const;

@@ -25,7 +25,7 @@ void lay_open(const kernel::KernelTable& table, Metric metric, const RowReader& 
     Panel panel(table, corpus, metric, static_cast<int>(n));
     std::vector<std::uint32_t> ids(n);
     std::iota(ids.begin(), ids.end(), 0u);
-    stage.fill(panel, ids, 0);
+    stage.fill(panel, ids, 0, {0, kNoLimit});
 
     const std::size_t ld = panel.mul.size();
     runtime::AlignedArray<float> scores(ld);

@@ -13,7 +13,7 @@ namespace embmath::engine {
 
 namespace {
 
-constexpr std::int64_t kMatrixBatch = 512;
+constexpr std::int64_t kMatrixBatch = 1024;
 constexpr std::int64_t kPairBatch = 256;
 
 double multiply_adds(const MatrixSpec& spec) {

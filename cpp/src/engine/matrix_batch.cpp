@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "core/dtype.hpp"
@@ -52,14 +51,11 @@ float row_factor(Metric metric, const BlockStats& stats, int lane) {
     return metric == Metric::dot ? std::ldexp(1.0F, stats.exponent[lane]) : 1.0F;
 }
 
-// Sums outside are scored again in float64. Products: overflow. Differences: also where squares of
-// tiny differences vanish; equal rows (0) cost one canonical score each.
-struct SafeRange {
-    float low, high;
-};
-SafeRange safe_range(Metric metric) {
-    constexpr float kLargest = std::numeric_limits<float>::max();
-    return is_difference(metric) ? SafeRange{0x1p-100F, 0x1p120F} : SafeRange{-kLargest, kLargest};
+// The finish kernels' test, for one element.
+bool is_suspect(Metric metric, float sum, float factor) {
+    if (is_difference(metric)) return !(sum >= kernel::kLeastDifference && sum < kernel::kMostDifference);
+    const float magnitude = std::abs(sum * factor);
+    return !(magnitude >= kernel::kTinyProduct && magnitude <= std::numeric_limits<float>::max()) && sum != 0.0F;
 }
 
 }  // namespace
@@ -75,8 +71,8 @@ MatrixBatch::MatrixBatch(const MatrixSpec& spec, int chunk_rows, std::int64_t fi
       first_(first),
       count_(count),
       out_(out),
-      path_(matrix_path(spec.metric, spec.a.dtype(), spec.b.dtype())),
-      scorer_(spec.table, spec.metric, spec.a, first, count, spec.b.dtype()) {
+      path_(matrix_path(spec.metric, spec.a.dtype(), spec.b.dtype())) {
+    if (path_ != MatrixPath::float32) scorer_.emplace(spec.table, spec.metric, spec.a, first, count, spec.b.dtype());
     if (path_ == MatrixPath::canonical) return;
     tile_ = spec.table.tile[static_cast<int>(tile_op(spec.metric))];
     finish_ = spec.table.finish[static_cast<int>(finish_op(spec.metric))];
@@ -150,7 +146,8 @@ void MatrixBatch::pack_chunk(State& state, std::int64_t begin, int n) const {
                 state.mul[col] = row_factor(spec_.metric, stats, lane);
             } else {
                 double sums[2];
-                norm(state.packer->row(lane), state.packer->row(lane), spec_.b.n_cols(), sums);
+                const void* row = state.packer->row(lane);
+                norm(row, &row, 1, spec_.b.n_cols(), 0, sums);
                 state.sq_norms[col] = is_bits(spec_.metric) ? sums[0] : sums[1];
             }
         }
@@ -172,30 +169,23 @@ void MatrixBatch::write_float32(State& state, int first, int n, std::int64_t beg
     for (int i = 0; i < n; ++i) {
         const float* row_sums = state.scores.data() + i * chunk_rows_;
         float* out = static_cast<float*>(out_) + element(first + i, begin);
-        finish_({row_sums, static_cast<std::size_t>(n_rows), state.mul.data(), query_mul_[static_cast<std::size_t>(first + i)],
-                 static_cast<float>(spec_.orientation.alpha), static_cast<float>(spec_.orientation.beta), out});
-        repair(state, row_sums, first + i, begin, n_rows);
+        const float factor = query_mul_[static_cast<std::size_t>(first + i)];
+        const bool has_suspects =
+            finish_({row_sums, static_cast<std::size_t>(n_rows), state.mul.data(), factor,
+                     static_cast<float>(spec_.orientation.alpha), static_cast<float>(spec_.orientation.beta), out});
+        if (has_suspects) repair(state, row_sums, first + i, begin, n_rows);
     }
 }
 
+// Scores again in float64 what the finish kernel suspects. Equal rows (a difference of 0) count.
 void MatrixBatch::repair(State& state, const float* sums, int query, std::int64_t begin, int n_rows) const {
-    const SafeRange safe = safe_range(spec_.metric);
-    const float* out = static_cast<const float*>(out_) + element(query, begin);
-    const auto is_suspect = [&](int col) {
-        return !(sums[col] >= safe.low && sums[col] <= safe.high && std::abs(out[col]) <= std::numeric_limits<float>::max());
-    };
-    int suspects = 0;  // counted without branches: nearly always zero
-    for (int col = 0; col < n_rows; ++col) suspects += is_suspect(col) ? 1 : 0;
-    for (int col = 0; suspects > 0 && col < n_rows; ++col) {
-        if (!is_suspect(col)) continue;
-        --suspects;
-        store_result(ResultType::f32, out_, element(query, begin + col), canonical(state, query, begin + col));
+    const Scorer scorer(spec_.table, spec_.metric, spec_.a, first_ + query, 1, spec_.b.dtype());
+    for (int col = 0; col < n_rows; ++col) {
+        const float factor = state.mul[static_cast<std::size_t>(col)] * query_mul_[static_cast<std::size_t>(query)];
+        if (!is_suspect(spec_.metric, sums[col], factor)) continue;
+        const double value = scorer.value(0, spec_.b.row(begin + col, state.scratch.data()));
+        store_result(ResultType::f32, out_, element(query, begin + col), oriented(value));
     }
-}
-
-double MatrixBatch::canonical(State& state, int query, std::int64_t row) const {
-    const double value = scorer_.value(query, spec_.b.row(row, state.scratch.data()));
-    return spec_.orientation.alpha * value + spec_.orientation.beta;
 }
 
 void MatrixBatch::write_canonical(State& state, runtime::Worker& worker, std::int64_t begin, int n_rows) const {
@@ -204,8 +194,7 @@ void MatrixBatch::write_canonical(State& state, runtime::Worker& worker, std::in
         if (col % 16 == 0) worker.checkpoint();
         const void* data = spec_.b.row(row, state.scratch.data());
         for (int query = 0; query < count_; ++query) {
-            const double value = scorer_.value(query, data);
-            static_cast<double*>(out_)[element(query, row)] = spec_.orientation.alpha * value + spec_.orientation.beta;
+            static_cast<double*>(out_)[element(query, row)] = oriented(scorer_->value(query, data));
         }
     }
 }
@@ -213,12 +202,12 @@ void MatrixBatch::write_canonical(State& state, runtime::Worker& worker, std::in
 double MatrixBatch::exact_value(double sum, int query, double sq_norm) const {
     switch (spec_.metric) {
         case Metric::cosine: {
-            const double norms = std::sqrt(scorer_.sq_norm(query)) * std::sqrt(sq_norm);
+            const double norms = std::sqrt(scorer_->sq_norm(query)) * std::sqrt(sq_norm);
             return norms == 0.0 ? 0.0 : std::clamp(sum / norms, -1.0, 1.0);
         }
         case Metric::euclidean: return std::sqrt(sum);
         case Metric::jaccard: {
-            const double either = scorer_.sq_norm(query) + sq_norm - sum;
+            const double either = scorer_->sq_norm(query) + sq_norm - sum;
             return either == 0.0 ? 0.0 : 1.0 - sum / either;
         }
         default: return sum;
@@ -237,14 +226,14 @@ void MatrixBatch::write_exact(State& state, int first, int n, std::int64_t begin
             for (std::size_t i = 0; i < count; ++i) state.totals[i] += static_cast<std::int32_t>(state.scores[i]);
         }
     }
-    visit_result(scorer_.type(), [&](auto zero) {
+    visit_result(scorer_->type(), [&](auto zero) {
         using Value = decltype(zero);
         for (int i = 0; i < n; ++i) {
             Value* out = static_cast<Value*>(out_) + element(first + i, begin);
             for (int col = 0; col < n_rows; ++col) {
                 const auto sum = static_cast<double>(state.totals[static_cast<std::size_t>(i * chunk_rows_ + col)]);
                 const double value = exact_value(sum, first + i, state.sq_norms[static_cast<std::size_t>(col)]);
-                out[col] = static_cast<Value>(spec_.orientation.alpha * value + spec_.orientation.beta);
+                out[col] = static_cast<Value>(oriented(value));
             }
         }
     });

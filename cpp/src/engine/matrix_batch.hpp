@@ -51,8 +51,8 @@ private:
     void write_exact(State& state, int first, int n, std::int64_t begin, int n_rows) const;
     void write_canonical(State& state, runtime::Worker& worker, std::int64_t begin, int n_rows) const;
     void repair(State& state, const float* sums, int query, std::int64_t begin, int n_rows) const;
-    double canonical(State& state, int query, std::int64_t row) const;
     double exact_value(double sum, int query, double sq_norm) const;
+    double oriented(double value) const { return spec_.orientation.alpha * value + spec_.orientation.beta; }
     std::size_t element(int query, std::int64_t row) const {
         return static_cast<std::size_t>((first_ + query) * spec_.b.n_rows() + row);
     }
@@ -63,7 +63,7 @@ private:
     int count_;
     void* out_;
     MatrixPath path_;
-    Scorer scorer_;
+    std::optional<Scorer> scorer_;  // but for the float32 path, which rarely needs one
     std::size_t n_steps_ = 0;
     runtime::AlignedArray<float> queries_;
     std::vector<float> query_mul_;

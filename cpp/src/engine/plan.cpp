@@ -4,13 +4,13 @@
 
 #include "engine/scorer.hpp"
 #include "engine/tile_stage.hpp"
-#include "runtime/memory.hpp"
 
 namespace embmath::engine {
 
 namespace {
 
-constexpr std::size_t kChunkBytes = 384 << 10;   // of a 512 KiB to 2 MiB L2
+constexpr std::size_t kChunkBytes = 448 << 10;   // of a 512 KiB to 2 MiB L2
+constexpr std::size_t kChunkStep = 48;           // three blocks: the widest register tile
 constexpr std::size_t kBatchBytes = 24 << 20;    // per-query state of one worker, and of one batch
 constexpr std::int64_t kMaxBatch = 1024;
 constexpr int kScanRows = 256;
@@ -28,7 +28,7 @@ std::size_t key_capacity(std::int64_t limit, int chunk_rows) {
 
 int chunk_rows_for(std::size_t words_per_row) {
     const std::size_t rows = kChunkBytes / (4 * std::max<std::size_t>(words_per_row, 1));
-    return static_cast<int>(std::clamp<std::size_t>(rows / kBlockRows * kBlockRows, 2 * kBlockRows, 1024));
+    return static_cast<int>(std::clamp<std::size_t>(rows / kChunkStep * kChunkStep, kChunkStep, 1008));
 }
 
 Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t n_rows) {
@@ -52,10 +52,11 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
     plan.grid.n_queries = n_queries;
     plan.grid.n_chunks = (n_rows + plan.chunk_rows - 1) / plan.chunk_rows;
     plan.grid.workers = runtime::worker_count(execution, work);
-    plan.grid.batch_queries = std::clamp<std::int64_t>(fitting, kBlockRows, kMaxBatch);
+    const std::int64_t wanted = std::min(kMaxBatch, (n_queries + kBlockRows - 1) / kBlockRows * kBlockRows);
+    plan.grid.batch_queries = std::max<std::int64_t>(std::min(fitting, wanted), kBlockRows);
     const std::uint64_t per_worker = static_cast<std::uint64_t>(plan.grid.batch_queries) * per_query +
                                      Panel::bytes(spec.metric, spec.queries.n_cols(), plan.chunk_rows);
-    runtime::require_memory(per_worker * static_cast<std::uint64_t>(plan.grid.workers), "search: workspace");
+    require_memory(per_worker * static_cast<std::uint64_t>(plan.grid.workers), "search: workspace");
     return plan;
 }
 

@@ -35,6 +35,10 @@ RowReader::RowReader(const MatrixView& view, std::int64_t n_cols)
     is_direct_ = is_aligned && (view.col_stride == size || n_cols <= 1);
 }
 
+bool RowReader::repeats_previous(std::int64_t index) const {
+    return is_direct_ && index > 0 && std::memcmp(address(index), address(index - 1), row_bytes_) == 0;
+}
+
 void RowReader::rows(const std::int64_t* indices, int n, std::byte* scratch, const void** out) const {
     if (!is_direct_) copy(indices, n, scratch);
     for (int i = 0; i < n; ++i) {

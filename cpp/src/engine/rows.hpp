@@ -27,6 +27,9 @@ public:
         return scratch;
     }
 
+    // Whether a row holds the very bytes of the one before it; false where that is not cheap to tell.
+    bool repeats_previous(std::int64_t index) const;
+
     // Pointers to `n` rows; those that must be copied are copied together.
     void rows(const std::int64_t* indices, int n, std::byte* scratch, const void** out) const;
 

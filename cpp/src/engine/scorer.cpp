@@ -67,7 +67,7 @@ Scorer::Scorer(const kernel::KernelTable& table, Metric metric, const RowReader&
         const void* row = queries.row(first + i, scratch.data());
         std::byte* out = queries_.data() + static_cast<std::size_t>(i) * query_bytes_;
         double sums[2];
-        norm(row, row, n_cols_, sums);
+        norm(row, &row, 1, n_cols_, 0, sums);
         sq_norms_[static_cast<std::size_t>(i)] = is_bits(metric) ? sums[0] : sums[1];
         if (is_bits(metric)) {
             std::memcpy(out, row, n_cols_);
@@ -84,15 +84,20 @@ double Scorer::cosine(double dot, double sq_norm, std::int64_t query) const {
     return value > 1.0 ? 1.0 : value < -1.0 ? -1.0 : value;
 }
 
-double Scorer::value(std::int64_t query, const void* row) const {
-    double sums[2];
-    canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, row, n_cols_, sums);
+double Scorer::finish(std::int64_t query, const double* sums) const {
     switch (metric_) {
         case Metric::cosine: return cosine(sums[0], sums[1], query);
         case Metric::euclidean: return std::sqrt(sums[0]);
         case Metric::jaccard: return sums[1] == 0.0 ? 0.0 : 1.0 - sums[0] / sums[1];
         default: return sums[0];
     }
+}
+
+void Scorer::values(std::int64_t query, const void* const* rows, int n_rows, std::ptrdiff_t ahead, double* out) const {
+    double sums[2 * kGroup];
+    canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, rows, n_rows, n_cols_,
+               ahead, sums);
+    for (int i = 0; i < n_rows; ++i) out[i] = finish(query, sums + 2 * i);
 }
 
 }  // namespace embmath::engine

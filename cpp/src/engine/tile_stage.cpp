@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace embmath::engine {
 
@@ -29,7 +30,7 @@ int round_up_to_block(int rows) { return (rows + kBlockRows - 1) / kBlockRows * 
 
 double count_bits(const kernel::KernelTable& table, const void* row, std::size_t n_bytes) {
     double sums[2];
-    table.canonical[static_cast<int>(kernel::CanonicalOp::jaccard)][static_cast<int>(Dtype::u8)](row, row, n_bytes, sums);
+    table.canonical[static_cast<int>(kernel::CanonicalOp::jaccard)][static_cast<int>(Dtype::u8)](row, &row, 1, n_bytes, 0, sums);
     return sums[0];
 }
 
@@ -83,37 +84,44 @@ TileStage::TileStage(const kernel::KernelTable& table, Metric metric, const RowR
     }
 }
 
-void TileStage::fill(Panel& panel, const std::vector<std::uint32_t>& ids, std::int64_t base) const {
+core::RowTerms TileStage::row_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const {
+    switch (metric_) {
+        case Metric::jaccard: return {-1.0F, static_cast<float>(count_bits(table_, row, n_cols))};
+        case Metric::hamming:
+        case Metric::manhattan: return {-1.0F, 0.0F};
+        default: return core::row_terms(metric_, stats.sq_norm[lane], stats.exponent[lane], slack_);
+    }
+}
+
+void TileStage::fill(Panel& panel, const std::vector<std::uint32_t>& ids, std::int64_t base, RunLimit run) const {
+    const RowReader& reader = panel.packer.reader();
     panel.n_rows = static_cast<int>(ids.size());
     BlockStats stats{};
+    float previous_norm = std::numeric_limits<float>::quiet_NaN();
     for (int first = 0; first < panel.n_rows; first += kBlockRows) {
         const int n = std::min(kBlockRows, panel.n_rows - first);
         std::int64_t rows[kBlockRows];
-        for (int lane = 0; lane < n; ++lane) {
-            const auto i = static_cast<std::size_t>(first + lane);
-            panel.ids[i] = ids[i];
-            rows[lane] = base + ids[i];
-        }
+        for (int lane = 0; lane < n; ++lane) rows[lane] = base + ids[static_cast<std::size_t>(first + lane)];
         const auto block = static_cast<std::size_t>(first / kBlockRows);
         panel.packer.pack(rows, n, panel.blocks.data() + block * block_words_, stats);
-        std::uint16_t valid = 0;
+        unsigned valid = 0;
         for (int lane = 0; lane < n; ++lane) {
-            core::RowTerms terms{-1.0F, 0.0F};
-            bool is_nan = false;
-            if (metric_ == Metric::jaccard) {
-                terms.add = static_cast<float>(count_bits(table_, panel.packer.row(lane), panel.packer.reader().n_cols()));
-            } else if (metric_ != Metric::hamming) {
-                is_nan = std::isnan(stats.sq_norm[lane]);
-                if (metric_ != Metric::manhattan) {
-                    terms = core::row_terms(metric_, stats.sq_norm[lane], stats.exponent[lane], slack_);
-                }
-            }
-            panel.mul[static_cast<std::size_t>(first + lane)] = terms.mul;
-            panel.add[static_cast<std::size_t>(first + lane)] = terms.add;
+            const auto i = static_cast<std::size_t>(first + lane);
+            const core::RowTerms terms = row_terms(stats, lane, panel.packer.row(lane), reader.n_cols());
+            panel.ids[i] = ids[i];
+            panel.mul[i] = terms.mul;
+            panel.add[i] = terms.add;
             panel.max_add = std::max(panel.max_add, std::abs(terms.add));
-            valid = static_cast<std::uint16_t>(valid | (is_nan ? 0 : 1) << lane);
+            // Equal rows have equal norms (packed bits: all zero here), so that few are compared.
+            if (i > 0 && run.enough != kNoLimit) {
+                const bool repeats = stats.sq_norm[lane] == previous_norm && reader.repeats_previous(rows[lane]);
+                run.copies = repeats ? run.copies + 1 : 0;
+            }
+            previous_norm = stats.sq_norm[lane];
+            const bool is_candidate = !std::isnan(stats.sq_norm[lane]) && run.copies < run.enough;
+            valid |= (is_candidate ? 1u : 0u) << lane;
         }
-        panel.valid[block] = valid;
+        panel.valid[block] = static_cast<std::uint16_t>(valid);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/bounds.hpp"
+#include "engine/hits.hpp"
 #include "engine/packing.hpp"
 #include "engine/scorer.hpp"
 #include "kernel/table.hpp"
@@ -21,12 +22,19 @@ struct Panel {
     runtime::AlignedArray<float> blocks;
     runtime::AlignedArray<float> mul, add;
     runtime::AlignedArray<std::uint32_t> ids;
-    runtime::AlignedArray<std::uint16_t> valid;  // per block: rows that hold no NaN
+    runtime::AlignedArray<std::uint16_t> valid;  // per block: rows that may be returned
     int n_rows = 0;
     float max_add = 0.0F;  // largest |add| seen so far
 
     int n_blocks() const { return (n_rows + kBlockRows - 1) / kBlockRows; }
     static std::size_t bytes(Metric metric, std::size_t n_cols, int max_rows);
+};
+
+// Rows that only repeat the ones directly before them: `copies` before the panel's first row, and
+// `enough` of them to leave out any further one.
+struct RunLimit {
+    std::int64_t copies;
+    std::int64_t enough;  // kNoLimit: keep all
 };
 
 class TileStage {
@@ -39,7 +47,7 @@ public:
               const Scorer& scorer);
 
     // Packs rows (segment-relative `ids`, absolute = ids + base) into the panel.
-    void fill(Panel& panel, const std::vector<std::uint32_t>& ids, std::int64_t base) const;
+    void fill(Panel& panel, const std::vector<std::uint32_t>& ids, std::int64_t base, RunLimit run) const;
 
     // Sums of queries [first, first + n) of the batch, n <= 8, against the panel: [n][ld] words.
     void sums(const Panel& panel, int first, int n, float* scores, std::size_t ld) const;
@@ -54,6 +62,8 @@ public:
     float proven_threshold(int query, float bound, float max_add) const;
 
 private:
+    core::RowTerms row_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const;
+
     const kernel::KernelTable& table_;
     Metric metric_;
     double slack_;

@@ -15,6 +15,8 @@ struct Avx2 {
         return queries >= 4 ? TileShape{4, 1} : queries >= 2 ? TileShape{2, 2} : TileShape{1, 4};
     }
 
+    static constexpr int canonical_rows = 2;
+
     struct F32 {
         __m256 low, high;
     };

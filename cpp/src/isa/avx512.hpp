@@ -16,6 +16,8 @@ struct Avx512 {
         return queries >= 8 ? TileShape{8, 3} : queries >= 4 ? TileShape{4, 6} : queries >= 2 ? TileShape{2, 8} : TileShape{1, 8};
     }
 
+    static constexpr int canonical_rows = 4;
+
     using F32 = __m512;
     using I32 = __m512i;
     struct F64 {
@@ -83,7 +85,7 @@ struct Avx512 {
         return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
     }
     static EMBMATH_INLINE F64 load_f64(core::F32, const float* p) noexcept {
-        return {_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))};
+        return widen(load(p));
     }
     static EMBMATH_INLINE void store_f32(core::F16, std::uint16_t* p, F32 a) noexcept {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));

@@ -16,11 +16,19 @@ namespace embmath::isa {
 inline constexpr int kLanes = 16;
 using Mask = std::uint32_t;  // bit l: lane l
 
+// Register tile: `queries` broadcasts against `blocks` vectors of 16 rows.
+struct TileShape {
+    int queries;
+    int blocks;
+};
+
 template <class I>
 concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, typename I::F32 (&block)[16],
                        const float* f_in, float* f_out, const double* g_in, double* g_out,
                        const std::uint32_t* i_in, std::uint32_t* i_out, core::Key* keys, Mask mask) {
     { I::name } -> std::convertible_to<const char*>;
+    { I::tile(1).queries } -> std::convertible_to<int>;        // register tile for up to this many queries
+    { I::canonical_rows } -> std::convertible_to<int>;         // rows whose float64 sums fit the registers
     { I::load(f_in) } -> std::same_as<typename I::F32>;
     { I::broadcast(1.0F) } -> std::same_as<typename I::F32>;
     { I::store(f_out, f) };
@@ -57,12 +65,6 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
     { I::popcount(i) } -> std::same_as<typename I::I32>;
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
-};
-
-// Register tile: `queries` broadcasts against `blocks` vectors of 16 rows.
-struct TileShape {
-    int queries;
-    int blocks;
 };
 
 }  // namespace embmath::isa

@@ -12,6 +12,8 @@ struct Scalar {
     // Two queries x four SSE registers leave half of the sixteen registers for operands.
     static constexpr TileShape tile(int queries) { return {queries >= 2 ? 2 : 1, 1}; }
 
+    static constexpr int canonical_rows = 1;
+
     template <class T>
     struct Lanes {
         T lane[kLanes];

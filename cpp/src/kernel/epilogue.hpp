@@ -57,12 +57,31 @@ std::size_t select(const SelectArgs& args) noexcept {
     return count;
 }
 
+constexpr bool is_product(FinishOp op) { return op == FinishOp::scaled || op == FinishOp::clamped; }
+
+// Lanes whose value may be off by more than the float32 bound; NaN counts.
 template <class I, FinishOp op>
-EMBMATH_INLINE typename I::F32 finish_lanes(const FinishArgs& args, const float* scores, const float* mul) noexcept {
-    auto value = I::load(scores);
-    if constexpr (op == FinishOp::scaled || op == FinishOp::clamped) {
-        value = I::mul(I::mul(value, I::load(mul)), I::broadcast(args.query_mul));
+EMBMATH_INLINE isa::Mask suspects(typename I::F32 sum, typename I::F32 value) noexcept {
+    if constexpr (is_product(op)) {
+        const auto magnitude = I::abs(value);
+        const isa::Mask overflowed = I::not_less(magnitude, I::broadcast(__builtin_inff()));
+        const isa::Mask tiny = ~I::not_less(magnitude, I::broadcast(kTinyProduct));
+        return overflowed | (tiny & I::not_less(I::abs(sum), I::broadcast(0x1p-149F)));
+    } else {
+        return ~I::not_less(sum, I::broadcast(kLeastDifference)) | I::not_less(sum, I::broadcast(kMostDifference));
     }
+}
+
+template <class I, FinishOp op>
+EMBMATH_INLINE typename I::F32 finish_lanes(const FinishArgs& args, const float* scores, const float* mul,
+                                            isa::Mask& suspect) noexcept {
+    const auto sum = I::load(scores);
+    auto value = sum;
+    if constexpr (is_product(op)) {
+        // The factors first: sum * mul alone may fall among the denormals and lose bits.
+        value = I::mul(value, I::mul(I::load(mul), I::broadcast(args.query_mul)));
+    }
+    suspect |= suspects<I, op>(sum, value);
     if constexpr (op == FinishOp::clamped) {  // operand order keeps NaN
         value = I::min(I::broadcast(1.0F), I::max(I::broadcast(-1.0F), value));
     }
@@ -71,19 +90,21 @@ EMBMATH_INLINE typename I::F32 finish_lanes(const FinishArgs& args, const float*
 }
 
 template <class I, FinishOp op>
-void finish(const FinishArgs& args) noexcept {
+bool finish(const FinishArgs& args) noexcept {
+    isa::Mask suspect = 0;
     std::size_t col = 0;
     for (; col + isa::kLanes <= args.n_cols; col += isa::kLanes) {
-        I::store(args.out + col, finish_lanes<I, op>(args, args.scores + col, args.mul + col));
+        I::store(args.out + col, finish_lanes<I, op>(args, args.scores + col, args.mul + col, suspect));
     }
     if (col < args.n_cols) {
         Buffer<float> tail;
         const std::size_t left = args.n_cols - col;
         const auto scores = copy_tail(args.scores + col, left);
         const auto mul = copy_tail(args.mul + col, left);
-        I::store(tail.lane, finish_lanes<I, op>(args, scores.lane, mul.lane));
+        I::store(tail.lane, finish_lanes<I, op>(args, scores.lane, mul.lane, suspect));
         __builtin_memcpy(args.out + col, tail.lane, left * sizeof(float));
     }
+    return (suspect & 0xffffu) != 0;
 }
 
 }  // namespace embmath::kernel

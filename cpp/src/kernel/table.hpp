@@ -69,6 +69,10 @@ struct SelectArgs {
     core::Key* keys;              // room for n_blocks * 16
 };
 
+// Sums of differences outside this range had squares that overflow or vanish; products below
+// kTinyProduct may have an undone scaling that ended among the denormals.
+inline constexpr float kLeastDifference = 0x1p-100F, kMostDifference = 0x1p120F, kTinyProduct = 0x1p-100F;
+
 struct FinishArgs {
     const float* scores;
     std::size_t n_cols;
@@ -81,9 +85,12 @@ struct FinishArgs {
 using PackFn = void (*)(const PackArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
-using FinishFn = void (*)(const FinishArgs&) noexcept;
-// `query`: float64 padded with zeros to a multiple of 16 (packed bits: the bytes). sums: two values.
-using CanonicalFn = void (*)(const void* query, const void* row, std::size_t n_cols, double* sums) noexcept;
+// Returns whether any element is suspect: float32 may have lost more than rounding.
+using FinishFn = bool (*)(const FinishArgs&) noexcept;
+// `query`: float64 padded with zeros to a multiple of 16 (packed bits: the bytes). sums: two values
+// for each of the n_rows rows. `ahead`: bytes from a row to memory that will be read soon, or 0.
+using CanonicalFn = void (*)(const void* query, const void* const* rows, int n_rows, std::size_t n_cols,
+                             std::ptrdiff_t ahead, double* sums) noexcept;
 // Writes ceil(n/16)*16 float64, zeros after the last.
 using WidenFn = void (*)(const void* row, std::size_t n_cols, double* out) noexcept;
 // out = x * factor in float64, rounded to the row's own type (through float32 if that is narrower).

@@ -1,10 +1,10 @@
-#include "runtime/memory.hpp"
-
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "embmath/errors.hpp"
 #include "embmath/runtime.hpp"
@@ -19,9 +19,11 @@ std::optional<std::uint64_t> from_environment() {
     if (text == nullptr) return std::nullopt;
     char* end = nullptr;
     const double value = std::strtod(text, &end);
-    if (end == text || value <= 0.0) return std::nullopt;
-    const std::string_view suffixes = "KMGT";
-    const auto power = *end == '\0' ? std::string_view::npos : suffixes.find(*end);
+    const std::string_view suffixes = "KMGT", suffix = end;
+    const auto power = suffix.empty() ? std::string_view::npos : suffixes.find(suffix.front());
+    if (end == text || value <= 0.0 || (!suffix.empty() && power == std::string_view::npos)) {
+        throw ValueError(std::string("EMBMATH_MAX_MEMORY: expected bytes such as 1500000000 or 2G, got '") + text + "'");
+    }
     const int shift = power == std::string_view::npos ? 0 : 10 * (static_cast<int>(power) + 1);
     return static_cast<std::uint64_t>(value * static_cast<double>(std::uint64_t{1} << shift));
 }
@@ -58,17 +60,13 @@ std::uint64_t available_memory() {
     return std::min(machine_memory().value_or(kUnknown), cgroup_memory().value_or(kUnknown));
 }
 
-namespace runtime {
-
-void require_memory(std::uint64_t bytes, const char* what) {
+void require_memory(std::uint64_t bytes, const std::string& what) {
     constexpr std::uint64_t kFree = 16 << 20;  // reading the limits costs more than such a request
     if (bytes <= kFree && std::getenv("EMBMATH_MAX_MEMORY") == nullptr) return;
     const std::uint64_t available = available_memory();
     if (bytes <= available) return;
-    throw MemoryError(std::string(what) + " needs " + std::to_string(bytes) + " bytes, available: " +
+    throw MemoryError(what + " needs " + std::to_string(bytes) + " bytes, available: " +
                       std::to_string(available) + " bytes (EMBMATH_MAX_MEMORY sets another limit)");
 }
-
-}  // namespace runtime
 
 }  // namespace embmath

@@ -1,4 +1,4 @@
-// Aligned storage and the promise to ask before taking.
+// Aligned storage.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +8,6 @@
 #include <new>
 
 namespace embmath::runtime {
-
-// Throws MemoryError, naming `what`, if `bytes` exceeds what is available. Small requests are free.
-void require_memory(std::uint64_t bytes, const char* what);
 
 template <class T>
 class AlignedArray {

@@ -23,13 +23,17 @@ constexpr int kMaxThreads = 1024;
 
 std::atomic<int> g_default_threads{0};
 
-// "4" or OpenMP's nested form "4,2", of which the outermost level counts.
-std::optional<int> from_environment(const char* name) {
+// "4" or OpenMP's nested form "4,2", of which the outermost level counts. Our own variable must make
+// sense; OpenMP's belongs to others and is skipped where it does not.
+std::optional<int> from_environment(const char* name, bool is_ours) {
     const char* text = std::getenv(name);
     if (text == nullptr) return std::nullopt;
     char* end = nullptr;
     const long value = std::strtol(text, &end, 10);
-    if (end == text || (*end != '\0' && *end != ',') || value < 1) return std::nullopt;
+    if (end == text || (*end != '\0' && *end != ',') || value < 1) {
+        if (is_ours) throw ValueError(std::string(name) + ": must be an integer of at least 1, got '" + text + "'");
+        return std::nullopt;
+    }
     return static_cast<int>(std::min<long>(value, kMaxThreads));
 }
 
@@ -83,9 +87,8 @@ std::optional<double> cgroup_quota() {
 
 ThreadChoice default_threads() {
     if (const int set = g_default_threads.load(std::memory_order_relaxed); set > 0) return {set, "set_num_threads"};
-    for (const char* name : {"EMBMATH_NUM_THREADS", "OMP_NUM_THREADS"}) {
-        if (const auto count = from_environment(name)) return {*count, name};
-    }
+    if (const auto count = from_environment("EMBMATH_NUM_THREADS", true)) return {*count, "EMBMATH_NUM_THREADS"};
+    if (const auto count = from_environment("OMP_NUM_THREADS", false)) return {*count, "OMP_NUM_THREADS"};
     const int cores = affinity_count();
     static const std::optional<double> quota = cgroup_quota();  // files: read once
     if (quota && *quota < cores) return {std::max(1, static_cast<int>(std::ceil(*quota))), "cgroup quota"};
