@@ -125,7 +125,7 @@ def test_bounds_are_tight_enough_to_filter(rng: np.random.Generator) -> None:
 
 
 def test_the_slack_covers_a_real_loss() -> None:
-    """Equal terms round the same way: a float32 chain really loses part of what the bound allows."""
+    """Equal terms round the same way: a float32 chain loses part of what the bound allows."""
     d = 2048
     q = x = np.full((1, d), 1 + 2.0**-12, np.float32) * np.float32(1 / 3)
     upper, own, _ = _core.certificate((q, "float32"), (x, "float32"), d, "dot")

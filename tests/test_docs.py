@@ -23,7 +23,7 @@ def test_example_runs(name: str) -> None:
 
 
 def test_versions_agree() -> None:
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
-        "project"
-    ]
-    assert em.__version__ == project["version"]
+    project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
+    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert found is not None
+    assert found[1] == em.__version__

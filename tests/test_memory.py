@@ -135,6 +135,28 @@ def test_search_never_holds_the_score_matrix(run_python, call):
     assert float(run_python(PEAK.format(call=call)).stdout) < 128
 
 
+@pytest.mark.parametrize(
+    ("limit", "call", "error", "message"),
+    [
+        ("1M", "em.similarity(x)", "MemoryError", r"a result of shape (1000, 1000) needs 4000000"),
+        ("100000", "em.search(x, x, 5)", "MemoryError", "search: workspace needs"),
+        ("1000", "em.normalize(x)", "MemoryError", "a result of shape (1000, 8) needs 32000"),
+        ("1G", "em.similarity(x)", None, ""),
+        ("plenty", "em.similarity(x)", "ValueError", "EMBMATH_MAX_MEMORY: expected bytes"),
+        ("3X", "em.similarity(x)", "ValueError", "EMBMATH_MAX_MEMORY: expected bytes"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_taken(run_python, limit, call, error, message):
+    code = (
+        "import numpy as np, embmath as em\n"
+        "x = np.ones((1000, 8), np.float32)\n"
+        f"try: {call}\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    out = run_python(code, EMBMATH_MAX_MEMORY=limit).stdout
+    assert out == "" if error is None else out.startswith(f"{error} {message}")
+
+
 @pytest.fixture
 def sparse_file(tmp_path: Path) -> Iterator[Path]:
     """4.4 GB of zeros that take no space on disk."""

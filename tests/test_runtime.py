@@ -46,6 +46,19 @@ class TestNumberOfThreads:
         assert int(number) == int(reported) == expected
         assert next(iter(env)) in source
 
+    @pytest.mark.parametrize("value", ["abc", "0", "-1", "2.5", "3x"])
+    def test_our_own_variable_must_make_sense(self, run_python, value):
+        code = (
+            "import embmath as em\n"
+            "try: em.get_num_threads()\n"
+            "except ValueError as error: print(error)\n"
+        )
+        message = run_python(code, EMBMATH_NUM_THREADS=value).stdout
+        assert message.startswith("EMBMATH_NUM_THREADS: must be an integer of at least 1")
+        assert value in message
+        # OpenMP's variable belongs to others.
+        assert run_python(code, OMP_NUM_THREADS="abc").stdout == ""
+
     def test_default_is_at_most_what_this_process_may_use(self, run_python):
         assert 1 <= int(run_python(PRINT_THREADS).stdout.split()[0]) <= CPUS
 

@@ -248,3 +248,36 @@ def test_inputs_are_never_written(rng):
     em.rescore(q, x, np.tile(np.arange(9), (6, 1)), 3)
     for now, then in zip((q, x, mask), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+class TestRepeatedRows:
+    """Rows that repeat their predecessor are left out early once enough copies came before."""
+
+    @pytest.mark.parametrize("metric", ["cosine", "euclidean", "manhattan"])
+    @pytest.mark.parametrize("run", [2, 9, 200, 3000])
+    def test_runs_of_equal_rows(self, isa, agree, rng, metric, run):
+        rows = normal(rng, 6000 // run, 40)
+        x = np.repeat(rows, run, axis=0)
+        for k in (1, 8, 9, 10, 250):
+            agree("search", x[: 4 * run : run], x, k, metric)
+
+    def test_with_masks_and_self_exclusion(self, agree, rng):
+        x = np.repeat(normal(rng, 30, 20), 100, axis=0)
+        q = x[:200]
+        own = rng.random((200, 3000)) < 0.05
+        agree("search", q, x, 7, exclude_self=True)
+        agree("search", q, x, 7, mask=own)
+        agree("search", q, x, 7, mask=own[0])
+        agree("search", q, x, 7, mask=own, exclude_self=True, threshold=0.2)
+        agree("range_search", q[::50], x, 0.9)
+
+    def test_packed_bits(self, agree, rng):
+        x = np.repeat(rng.integers(0, 256, (20, 24)).astype(np.uint8), 150, axis=0)
+        for k in (1, 10, 200):
+            agree("search", x[::300], x, k, "hamming")
+            agree("search", x[::300], x, k, "jaccard")
+
+    def test_a_zero_tail(self, agree, rng):
+        x = np.zeros((5000, 33), np.float32)
+        x[:50] = normal(rng, 50, 33)
+        agree("search", -x[:10], x, 100)

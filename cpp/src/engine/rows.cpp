@@ -25,6 +25,13 @@ void copy_strided(std::size_t size, const std::byte* from, std::int64_t stride, 
     }
 }
 
+bool are_consecutive(const std::int64_t* indices, int n) {
+    for (int i = 1; i < n; ++i) {
+        if (indices[i] != indices[0] + i) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 RowReader::RowReader(const MatrixView& view, std::int64_t n_cols)
@@ -51,8 +58,7 @@ void RowReader::copy(const std::int64_t* indices, int n, std::byte* scratch) con
     const std::size_t size = core::size_of(view_.dtype);
     const auto n_cols = static_cast<std::int64_t>(n_cols_);
     const auto row_bytes = static_cast<std::int64_t>(row_bytes_);
-    const bool is_consecutive = n > 1 && indices[n - 1] - indices[0] == n - 1;
-    if (is_consecutive && std::abs(view_.row_stride) < std::abs(view_.col_stride)) {
+    if (n > 1 && are_consecutive(indices, n) && std::abs(view_.row_stride) < std::abs(view_.col_stride)) {
         // Column-major: neighbours in memory are neighbouring rows of one column.
         for (std::int64_t col = 0; col < n_cols; ++col) {
             copy_strided(size, address(indices[0]) + col * view_.col_stride, view_.row_stride,
