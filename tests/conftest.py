@@ -16,6 +16,8 @@ import embmath as em
 import reference
 from embmath import _core
 
+pytest_plugins = ["cli_fixtures"]
+
 settings.register_profile(
     "default",
     deadline=None,
