@@ -8,6 +8,7 @@
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
 #include "engine/rows.hpp"
+#include "engine/scorer.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/parallel.hpp"
 
@@ -15,17 +16,34 @@ namespace embmath {
 
 namespace {
 
-// `function(row pointer, row index)` for every row, a few hundred kilobytes per task.
+constexpr int kGroup = 16;
+
+// `function(pointers, n, first row)` for groups of n <= kGroup rows, a few hundred kilobytes per task.
 template <class Function>
-void for_each_row(const engine::RowReader& rows, const Execution& execution, const Function& function) {
+void for_each_group(const engine::RowReader& rows, const Execution& execution, const Function& function) {
     const auto n_cols = static_cast<std::int64_t>(std::max<std::size_t>(rows.n_cols(), 1));
     const std::int64_t batch = std::max<std::int64_t>(1, (std::int64_t{1} << 17) / n_cols);
     const double work = static_cast<double>(rows.n_rows()) * static_cast<double>(n_cols);
     runtime::for_each_task(execution, runtime::worker_count(execution, work), (rows.n_rows() + batch - 1) / batch,
                            [&](runtime::Worker&, std::int64_t task) {
-        runtime::AlignedArray<std::byte> scratch(rows.scratch_bytes(1));
+        runtime::AlignedArray<std::byte> scratch(rows.scratch_bytes(kGroup));
         const std::int64_t end = std::min(rows.n_rows(), (task + 1) * batch);
-        for (std::int64_t row = task * batch; row < end; ++row) function(rows.row(row, scratch.data()), row);
+        for (std::int64_t first = task * batch; first < end; first += kGroup) {
+            const int n = static_cast<int>(std::min<std::int64_t>(kGroup, end - first));
+            std::int64_t indices[kGroup];
+            const void* pointers[kGroup];
+            for (int i = 0; i < n; ++i) indices[i] = first + i;
+            rows.rows(indices, n, scratch.data(), pointers);
+            function(pointers, n, first);
+        }
+    });
+}
+
+// `function(row pointer, row index)` for every row.
+template <class Function>
+void for_each_row(const engine::RowReader& rows, const Execution& execution, const Function& function) {
+    for_each_group(rows, execution, [&](const void* const* pointers, int n, std::int64_t first) {
+        for (int i = 0; i < n; ++i) function(pointers[i], first + i);
     });
 }
 
@@ -53,11 +71,14 @@ void normalize(const MatrixView& x, std::int64_t n_cols, double eps, const Execu
     const kernel::ScaleFn scale = table.scale[dtype];
     const engine::RowReader rows(x, n_cols);
     const std::size_t row_bytes = rows.n_cols() * core::size_of(x.dtype);
-    for_each_row(rows, execution, [&](const void* row, std::int64_t index) {
-        double sums[2];
-        norm(row, &row, 1, rows.n_cols(), 0, sums);
-        const double length = std::max(std::sqrt(sums[1]), eps);
-        scale(row, rows.n_cols(), length == 0.0 ? 0.0 : 1.0 / length, static_cast<std::byte*>(out) + static_cast<std::size_t>(index) * row_bytes);
+    for_each_group(rows, execution, [&](const void* const* pointers, int n, std::int64_t first) {
+        double sums[2 * kGroup];
+        norm(pointers[0], pointers, n, rows.n_cols(), engine::kScanAhead, sums);
+        std::byte* target = static_cast<std::byte*>(out) + static_cast<std::size_t>(first) * row_bytes;
+        for (int i = 0; i < n; ++i) {
+            const double length = std::max(std::sqrt(sums[2 * i + 1]), eps);
+            scale(pointers[i], rows.n_cols(), length == 0.0 ? 0.0 : 1.0 / length, target + static_cast<std::size_t>(i) * row_bytes);
+        }
     });
 }
 

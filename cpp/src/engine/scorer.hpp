@@ -23,6 +23,9 @@ inline double round_to(ResultType type, double value) {
     return type == ResultType::f32 ? static_cast<double>(static_cast<float>(value)) : value;
 }
 
+// How far a pass over consecutive rows prefetches, in bytes; 4 to 48 KiB measured alike.
+inline constexpr std::ptrdiff_t kScanAhead = 12 << 10;
+
 class Scorer {
 public:
     // Queries [first, first + count) of `queries`, against rows of `row_dtype`.
@@ -40,7 +43,7 @@ public:
     // at once overlap their additions and their cache misses.
     // `is_scan`: the rows after these come next.
     void scores(std::int64_t query, const void* const* rows, int n_rows, bool is_scan, double* out) const {
-        values(query, rows, n_rows, is_scan ? kAhead : 0, out);
+        values(query, rows, n_rows, is_scan ? kScanAhead : 0, out);
         for (int i = 0; i < n_rows; ++i) {
             const double rounded = round_to(type_, out[i]);
             out[i] = is_similarity(metric_) ? rounded : -rounded;
@@ -61,8 +64,6 @@ public:
     static std::size_t bytes_per_query(Metric metric, std::size_t n_cols);
 
 private:
-    static constexpr std::ptrdiff_t kAhead = 12 << 10;  // bytes; 4 to 48 KiB measured alike
-
     void values(std::int64_t query, const void* const* rows, int n_rows, std::ptrdiff_t ahead, double* out) const;
     double finish(std::int64_t query, const double* sums) const;
     double cosine(double dot, double sq_norm, std::int64_t query) const;
