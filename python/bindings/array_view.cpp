@@ -4,6 +4,9 @@
 #include <array>
 #include <string_view>
 
+#include <cxxabi.h>
+#include <unistd.h>
+
 #include "embmath/errors.hpp"
 
 namespace embmath::bindings {
@@ -26,6 +29,10 @@ constexpr std::array<std::string_view, 8> kArrayTypes{"float16", "bfloat16", "fl
 constexpr std::array<std::string_view, kDtypeCount> kDtypes{"float16", "bfloat16", "float32", "float64", "int8", "uint8"};
 constexpr std::array<std::string_view, kMetricCount> kMetrics{"cosine",    "dot",     "euclidean", "sqeuclidean",
                                                               "manhattan", "hamming", "jaccard"};
+
+[[noreturn]] void sleep_forever() {
+    for (;;) pause();
+}
 
 template <class View>
 View make_view(const py::array& array) {
@@ -65,10 +72,22 @@ py::dtype result_dtype(ResultType type) {
     return py::dtype::of<float>();
 }
 
+ReleasedGil::~ReleasedGil() {
+    try {
+        PyEval_RestoreThread(state_);
+    } catch (const abi::__forced_unwind&) {
+        sleep_forever();
+    }
+}
+
 void PythonMonitor::poll(double fraction_done) {
-    const py::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress_.is_none() && fraction_done >= 0.0) progress_(fraction_done);
+    try {
+        const py::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!progress_.is_none() && fraction_done >= 0.0) progress_(fraction_done);
+    } catch (const abi::__forced_unwind&) {
+        sleep_forever();
+    }
 }
 
 }  // namespace embmath::bindings

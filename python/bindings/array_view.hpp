@@ -35,12 +35,26 @@ private:
     py::object progress_;  // callable(fraction) or None
 };
 
-// Runs `function(execution)` without the GIL.
+// Gives up the GIL. A daemon thread that asks for it back while the interpreter ends is unwound by
+// CPython (before 3.14), through frames that pool threads still work for: it sleeps instead.
+class ReleasedGil {
+public:
+    ReleasedGil() : state_(PyEval_SaveThread()) {}
+    ~ReleasedGil();
+    ReleasedGil(const ReleasedGil&) = delete;
+    ReleasedGil& operator=(const ReleasedGil&) = delete;
+
+private:
+    PyThreadState* state_;
+};
+
+// Runs `function(execution)` without the GIL, in the default floating-point environment.
 template <class Function>
 decltype(auto) run_released(int threads, const py::object& progress, const Function& function) {
     PythonMonitor monitor(progress);
     const Execution execution{threads, &monitor};
-    const py::gil_scoped_release release;
+    const ReleasedGil released;
+    const DefaultFloatEnvironment environment;
     return function(execution);
 }
 

@@ -7,10 +7,16 @@ from collections.abc import Sequence
 from ._arrays import Input
 from ._types import Progress
 
+MAX_THREADS = 2**20
 
-def integer(name: str, value: object, *, at_least: int) -> int:
-    """An int (NumPy integers included, bool not) of at least ``at_least``."""
-    if isinstance(value, bool):
+
+def _is_bool(value: object) -> bool:
+    return type(value).__name__ in ("bool", "bool_")
+
+
+def integer(name: str, value: object, *, at_least: int, at_most: int = 2**62) -> int:
+    """An int (NumPy integers included, bool not) within bounds."""
+    if _is_bool(value):
         raise TypeError(f"{name}: expected an integer, got bool")
     try:
         result = operator.index(value)  # type: ignore[arg-type]
@@ -18,15 +24,19 @@ def integer(name: str, value: object, *, at_least: int) -> int:
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
     if result < at_least:
         raise ValueError(f"{name}: must be at least {at_least}, got {result}")
+    if result > at_most:
+        raise ValueError(f"{name}: must be at most {at_most}, got {result}")
     return result
 
 
 def number(name: str, value: object) -> float:
     """A real number, NaN not allowed."""
-    if isinstance(value, (bool, str)):
+    if isinstance(value, str) or _is_bool(value):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     try:
         result = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ValueError(f"{name}: must be a float64, got {value!r:.40}") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}") from None
     if math.isnan(result):
@@ -36,7 +46,7 @@ def number(name: str, value: object) -> float:
 
 def flag(name: str, value: object) -> bool:
     """A bool, NumPy's included."""
-    if type(value).__name__ not in ("bool", "bool_"):
+    if not _is_bool(value):
         raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
     return bool(value)
 
@@ -59,7 +69,7 @@ def progress(value: Progress | None) -> Progress | None:
 
 def threads(value: object) -> int:
     """A thread count; 0 stands for the default."""
-    return 0 if value is None else integer("threads", value, at_least=1)
+    return 0 if value is None else integer("threads", value, at_least=1, at_most=MAX_THREADS)
 
 
 def dims(value: object, a: Input, b: Input | None = None) -> int:

@@ -153,7 +153,7 @@ def wrapper(*inputs: Input) -> Wrap:
 
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> NDArray:
     """New memory for a result, asked for before it is taken."""
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    n_bytes = min(math.prod(shape) * np.dtype(dtype).itemsize, 2**63)  # beyond any machine
     _core.require_memory(n_bytes, f"a result of shape {shape}")
     return np.empty(shape, dtype)
 
@@ -171,6 +171,8 @@ def output(
         )
     known = "bfloat16" if dtype == np.uint16 else dtype.name
     target = read(name, out, allowed=(*SCORE_DTYPES, known))
+    if not isinstance(out, np.ndarray) and target.array.ctypes.data != out.data_ptr():  # type: ignore[attr-defined]
+        raise ValueError(f"{name}: expected plain memory, got a lazily negated view")
     if target.array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {target.array.shape}")
     if target.dtype != known:
@@ -201,14 +203,15 @@ def row_mask(mask: object, n_queries: int, n_rows: int) -> NDArray | None:
     return np.ascontiguousarray(source.array).view(np.uint8)
 
 
-def index_matrix(name: str, value: object, n_rows: int) -> Input:
+def index_matrix(name: str, value: object, n_rows: int) -> NDArray:
     """Integer positions, one row per query."""
     source = matrix(name, value, allowed=("int32", "int64"))
     if source.array.shape[0] != n_rows:
         raise ValueError(
             f"{name}: expected {n_rows} rows like queries, got {source.array.shape[0]}"
         )
-    return source
+    # A copy of our own: what was checked stays what is read, whoever writes meanwhile.
+    return np.array(source.array, dtype=np.int64, order="C")
 
 
 def _list(names: Sequence[str]) -> str:

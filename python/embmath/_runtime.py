@@ -81,7 +81,9 @@ def set_num_threads(n: int | None) -> None:
     2
     >>> em.set_num_threads(None)
     """
-    _core.set_default_threads(0 if n is None else _arguments.integer("n", n, at_least=1))
+    _core.set_default_threads(
+        0 if n is None else _arguments.integer("n", n, at_least=1, at_most=_arguments.MAX_THREADS)
+    )
 
 
 def get_num_threads() -> int:

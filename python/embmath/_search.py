@@ -266,7 +266,7 @@ def rescore(
     """
     k = _arguments.integer("k", k, at_least=1)
     query = _Query(queries, corpus, metric, dims, threads=threads)
-    rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows).array
+    rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows)
     values, indices = query.outputs(None, min(k, rows.shape[1]))
     _core.rescore(
         *query.views,

@@ -140,7 +140,7 @@ def pack_bits(x: Array, *, threshold: float = 0.0) -> Array:
     rows = _arrays.matrix("x", x)
     target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
     _core.pack_bits(rows.typed, limit, 0, target)
-    return source.wrap(target.reshape(*source.array.shape[:-1], -1) if target.size else target)
+    return source.wrap(target.reshape(*source.array.shape[:-1], target.shape[1]))
 
 
 def unpack_bits(codes: Array, dims: int) -> Array:
@@ -174,6 +174,8 @@ def unpack_bits(codes: Array, dims: int) -> Array:
     n_cols = _arguments.integer("dims", dims, at_least=1)
     source = _arrays.read("codes", codes, allowed=("uint8",))
     rows = _arrays.matrix("codes", codes, allowed=("uint8",))
+    if n_cols > 8 * rows.n_cols:
+        raise ValueError(f"dims: must be between 1 and {8 * rows.n_cols}, got {n_cols}")
     target = _arrays.allocate((rows.n_rows, n_cols), np.uint8)
     _core.unpack_bits(rows.typed, n_cols, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], n_cols))

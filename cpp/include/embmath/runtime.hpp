@@ -1,6 +1,7 @@
 // Threads, memory limits, instruction sets, and how a long call talks to whoever waits for it.
 #pragma once
 
+#include <cfenv>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,6 +14,22 @@ class Monitor {
 public:
     virtual ~Monitor() = default;
     virtual void poll(double fraction_done) = 0;  // negative: not known
+};
+
+// Rounding to nearest, denormals kept, nothing trapped: restored at the end of the scope. Callers may
+// have set something else (Torch can flush denormals), and results must not depend on it.
+class DefaultFloatEnvironment {
+public:
+    DefaultFloatEnvironment() {
+        std::fegetenv(&saved_);
+        std::fesetenv(FE_DFL_ENV);
+    }
+    ~DefaultFloatEnvironment() { std::fesetenv(&saved_); }
+    DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
+    DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
+
+private:
+    std::fenv_t saved_;
 };
 
 struct Execution {

@@ -26,7 +26,7 @@ constexpr api::Names kNames{"queries", "corpus"};
 // A search after its arguments were checked.
 class Search {
 public:
-    Search(const MatrixView& queries, const MatrixView& corpus, const SearchOptions& options)
+    Search(const MatrixView& queries, const MatrixView& corpus, const SearchOptions& options, const Execution& execution)
         : options_(options), queries_(queries, options.n_cols), corpus_(corpus, options.n_cols) {
         api::check_dtypes(options.metric, queries.dtype, corpus.dtype, kNames);
         api::check_columns(queries, corpus, options.n_cols, kNames);
@@ -35,7 +35,7 @@ public:
                              " queries and " + std::to_string(corpus.n_rows) + " rows");
         }
         if (options.threshold && std::isnan(*options.threshold)) throw ValueError("threshold: must be a number, got nan");
-        if (options.reject_nan_queries) reject_nan();
+        if (options.reject_nan_queries) reject_nan(execution);
     }
 
     void run(std::int64_t limit, const Execution& execution, const engine::HitSink& sink) const {
@@ -61,13 +61,13 @@ public:
     }
 
 private:
-    void reject_nan() const {
+    // Before any work is spent on the other queries.
+    void reject_nan(const Execution& execution) const {
         if (engine::is_bits(options_.metric)) return;
-        for (std::int64_t query = 0; query < queries_.n_rows(); ++query) {
-            if (!scorer(query).is_nan(0)) continue;
-            throw ValueError("queries: row " + std::to_string(query) +
-                             " holds NaN, allowed are numbers (search takes nan=\"rank_last\")");
-        }
+        const std::int64_t row = engine::first_nan_row(dispatch::active(), queries_, execution);
+        if (row < 0) return;
+        throw ValueError("queries: row " + std::to_string(row) +
+                         " holds NaN, allowed are numbers (search takes nan=\"rank_last\")");
     }
 
     const SearchOptions& options_;
@@ -131,7 +131,7 @@ private:
 
 void search(const MatrixView& queries, const MatrixView& corpus, std::int64_t columns, const SearchOptions& options,
             const Execution& execution, void* values, std::int64_t* indices) {
-    const Search search(queries, corpus, options);
+    const Search search(queries, corpus, options, execution);
     const TopKWriter writer(search, columns, values, indices);
     if (columns == 0) return;
     search.run(columns, execution, [&](std::int64_t query, const std::vector<Hit>& hits) {
@@ -143,7 +143,7 @@ void search(const MatrixView& queries, const MatrixView& corpus, std::int64_t co
 RangeHits range_search(const MatrixView& queries, const MatrixView& corpus, const SearchOptions& options,
                        const Execution& execution) {
     if (!options.threshold) throw ValueError("threshold: required");
-    const Search search(queries, corpus, options);
+    const Search search(queries, corpus, options, execution);
     std::vector<std::vector<Hit>> found(static_cast<std::size_t>(queries.n_rows));
     search.run(engine::kNoLimit, execution, [&](std::int64_t query, std::vector<Hit>& hits) {
         found[static_cast<std::size_t>(query)] = std::move(hits);
@@ -164,12 +164,12 @@ RangeHits range_search(const MatrixView& queries, const MatrixView& corpus, cons
 void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int64_t* candidates,
              std::int64_t n_candidates, std::int64_t columns, const SearchOptions& options, const Execution& execution,
              void* values, std::int64_t* indices) {
-    const Search search(queries, corpus, options);
+    const Search search(queries, corpus, options, execution);
     const TopKWriter writer(search, columns, values, indices);
     const std::int64_t n_all = queries.n_rows * n_candidates;
     for (std::int64_t i = 0; i < n_all; ++i) {
         if (candidates[i] >= -1 && candidates[i] < corpus.n_rows) continue;
-        throw ValueError("candidates: must be rows of the corpus, 0 to " + std::to_string(corpus.n_rows - 1) +
+        throw ValueError("candidates: must be rows of the corpus, below " + std::to_string(corpus.n_rows) +
                          ", or -1 for none, got " + std::to_string(candidates[i]));
     }
     const double work = static_cast<double>(n_all) * static_cast<double>(options.n_cols);

@@ -47,6 +47,25 @@ void for_each_row(const engine::RowReader& rows, const Execution& execution, con
     });
 }
 
+// Squares of float64 neither overflowed nor vanished.
+bool is_comfortable(double sq_norm) { return sq_norm > 1e-280 && sq_norm < 1e280; }
+
+// A float64 row whose squares leave float64's range: scaled by a power of two first. Zeros and rows
+// that hold NaN or infinity take this way too.
+void normalize_extreme(const double* x, std::size_t n_cols, double eps, double* y) {
+    double largest = 0.0;
+    for (std::size_t i = 0; i < n_cols; ++i) largest = std::max(largest, std::abs(x[i]));
+    const bool is_scalable = largest > 0.0 && std::isfinite(largest);
+    const int exponent = is_scalable ? std::ilogb(largest) : 0;
+    double sq_norm = 0.0;
+    for (std::size_t i = 0; i < n_cols; ++i) {
+        y[i] = std::ldexp(x[i], -exponent);
+        sq_norm += y[i] * y[i];
+    }
+    const double length = std::max(std::sqrt(sq_norm), std::ldexp(eps, -exponent));
+    for (std::size_t i = 0; i < n_cols; ++i) y[i] = length == 0.0 || x[i] == 0.0 ? 0.0 : y[i] / length;
+}
+
 template <class D>
 void pack_row(const typename D::storage* x, std::int64_t n_cols, double threshold, std::uint8_t* out) {
     for (std::int64_t col = 0; col < n_cols; col += 8) {
@@ -76,8 +95,13 @@ void normalize(const MatrixView& x, std::int64_t n_cols, double eps, const Execu
         norm(pointers[0], pointers, n, rows.n_cols(), engine::kScanAhead, sums);
         std::byte* target = static_cast<std::byte*>(out) + static_cast<std::size_t>(first) * row_bytes;
         for (int i = 0; i < n; ++i) {
+            std::byte* y = target + static_cast<std::size_t>(i) * row_bytes;
+            if (x.dtype == Dtype::f64 && !is_comfortable(sums[2 * i + 1])) {
+                normalize_extreme(static_cast<const double*>(pointers[i]), rows.n_cols(), eps, reinterpret_cast<double*>(y));
+                continue;
+            }
             const double length = std::max(std::sqrt(sums[2 * i + 1]), eps);
-            scale(pointers[i], rows.n_cols(), length == 0.0 ? 0.0 : 1.0 / length, target + static_cast<std::size_t>(i) * row_bytes);
+            scale(pointers[i], rows.n_cols(), length == 0.0 ? 0.0 : 1.0 / length, y);
         }
     });
 }

@@ -50,7 +50,9 @@ std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
 RunLimit BatchSearch::run_limit(std::int64_t first_row) const {
     RunLimit run{0, kNoLimit};
     if (spec_.limit == kNoLimit || spec_.permission.mask != nullptr) return run;
-    run.enough = spec_.limit + (spec_.permission.exclude_self ? 1 : 0);
+    const std::int64_t enough = spec_.limit + (spec_.permission.exclude_self ? 1 : 0);
+    if (enough > plan_.chunk_rows) return run;  // looking back would cost more than it saves
+    run.enough = enough;
     while (run.copies < run.enough && spec_.corpus.repeats_previous(first_row - run.copies)) ++run.copies;
     return run;
 }

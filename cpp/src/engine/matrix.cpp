@@ -28,7 +28,9 @@ void score_matrix(const MatrixSpec& spec, const Execution& execution, void* out)
     const std::size_t words = is_bits(spec.metric) ? (spec.b.n_cols() + 3) / 4 : spec.b.n_cols();
     const int chunk_rows = matrix_path(spec.metric, spec.a.dtype(), spec.b.dtype()) == MatrixPath::canonical
                                ? static_cast<int>(std::min<std::int64_t>(n, 256))
-                               : chunk_rows_for(words);
+                               : static_cast<int>(std::min<std::int64_t>(chunk_rows_for(words), (n + kBlockRows - 1) / kBlockRows * kBlockRows));
+    const std::uint64_t panel = static_cast<std::uint64_t>(chunk_rows) * words * sizeof(float);
+    require_memory(panel * static_cast<std::uint64_t>(runtime::worker_count(execution, multiply_adds(spec))), "a score matrix: workspace");
     const Grid grid{spec.a.n_rows(), kMatrixBatch, (n + chunk_rows - 1) / chunk_rows,
                     runtime::worker_count(execution, multiply_adds(spec))};
     sweep(grid, execution, [&](std::int64_t batch) {

@@ -55,7 +55,7 @@ float row_factor(Metric metric, const BlockStats& stats, int lane) {
 bool is_suspect(Metric metric, float sum, float factor) {
     if (is_difference(metric)) return !(sum >= kernel::kLeastDifference && sum < kernel::kMostDifference);
     const float magnitude = std::abs(sum * factor);
-    return !(magnitude >= kernel::kTinyProduct && magnitude <= std::numeric_limits<float>::max()) && sum != 0.0F;
+    return !(magnitude <= std::numeric_limits<float>::max()) || (magnitude < kernel::kTinyProduct && sum != 0.0F);
 }
 
 }  // namespace
@@ -215,15 +215,19 @@ double MatrixBatch::exact_value(double sum, int query, double sq_norm) const {
 }
 
 void MatrixBatch::write_exact(State& state, int first, int n, std::int64_t begin, int n_rows) const {
-    const auto count = static_cast<std::size_t>(n * chunk_rows_);
-    std::fill_n(state.totals.data(), count, 0);
+    const auto used = static_cast<std::size_t>(n_rows);
+    std::fill_n(state.totals.data(), static_cast<std::size_t>(n * chunk_rows_), 0);
     for (std::size_t step = 0; step < n_steps_; step += kExactSteps) {
         sums(state, first, n, n_rows, step, std::min(kExactSteps, n_steps_ - step), state.scores.data());
-        if (is_bits(spec_.metric)) {
-            const auto* counts = reinterpret_cast<const std::int32_t*>(state.scores.data());
-            for (std::size_t i = 0; i < count; ++i) state.totals[i] += counts[i];
-        } else {
-            for (std::size_t i = 0; i < count; ++i) state.totals[i] += static_cast<std::int32_t>(state.scores[i]);
+        for (int i = 0; i < n; ++i) {
+            const float* sums = state.scores.data() + i * chunk_rows_;
+            std::int64_t* totals = state.totals.data() + i * chunk_rows_;
+            if (is_bits(spec_.metric)) {
+                const auto* counts = reinterpret_cast<const std::int32_t*>(sums);
+                for (std::size_t col = 0; col < used; ++col) totals[col] += counts[col];
+            } else {
+                for (std::size_t col = 0; col < used; ++col) totals[col] += static_cast<std::int32_t>(sums[col]);
+            }
         }
     }
     visit_result(scorer_->type(), [&](auto zero) {

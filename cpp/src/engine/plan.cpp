@@ -54,7 +54,7 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
     plan.grid.workers = runtime::worker_count(execution, work);
     const std::int64_t wanted = std::min(kMaxBatch, (n_queries + kBlockRows - 1) / kBlockRows * kBlockRows);
     plan.grid.batch_queries = std::max<std::int64_t>(std::min(fitting, wanted), kBlockRows);
-    const std::uint64_t per_worker = static_cast<std::uint64_t>(plan.grid.batch_queries) * per_query +
+    const std::uint64_t per_worker = static_cast<std::uint64_t>(std::min(plan.grid.batch_queries, n_queries)) * per_query +
                                      Panel::bytes(spec.metric, spec.queries.n_cols(), plan.chunk_rows);
     require_memory(per_worker * static_cast<std::uint64_t>(plan.grid.workers), "search: workspace");
     return plan;

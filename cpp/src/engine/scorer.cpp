@@ -1,10 +1,12 @@
 #include "engine/scorer.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 
 #include "core/dtype.hpp"
+#include "runtime/parallel.hpp"
 
 namespace embmath::engine {
 
@@ -98,6 +100,30 @@ void Scorer::values(std::int64_t query, const void* const* rows, int n_rows, std
     canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, rows, n_rows, n_cols_,
                ahead, sums);
     for (int i = 0; i < n_rows; ++i) out[i] = finish(query, sums + 2 * i);
+}
+
+std::int64_t first_nan_row(const kernel::KernelTable& table, const RowReader& rows, const Execution& execution) {
+    constexpr std::int64_t kBatch = 256;
+    const std::int64_t n = rows.n_rows();
+    const kernel::CanonicalFn norm = find(table, rows.dtype() == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm, rows.dtype());
+    const double work = static_cast<double>(n) * static_cast<double>(rows.n_cols());
+    std::atomic<std::int64_t> first{n};
+    runtime::for_each_task(execution, runtime::worker_count(execution, work), (n + kBatch - 1) / kBatch,
+                           [&](runtime::Worker&, std::int64_t task) {
+        runtime::AlignedArray<std::byte> scratch(rows.scratch_bytes(1));
+        const std::int64_t end = std::min(n, (task + 1) * kBatch);
+        for (std::int64_t row = task * kBatch; row < end; ++row) {
+            double sums[2];
+            const void* data = rows.row(row, scratch.data());
+            norm(data, &data, 1, rows.n_cols(), 0, sums);
+            if (!std::isnan(sums[1])) continue;
+            std::int64_t seen = first.load();
+            while (row < seen && !first.compare_exchange_weak(seen, row)) {
+            }
+            return;
+        }
+    });
+    return first.load() == n ? -1 : first.load();
 }
 
 }  // namespace embmath::engine

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "embmath/runtime.hpp"
 #include "embmath/types.hpp"
 #include "engine/rows.hpp"
 #include "kernel/table.hpp"
@@ -22,6 +23,9 @@ ResultType result_type(Metric metric, Dtype a, Dtype b, std::int64_t n_cols);
 inline double round_to(ResultType type, double value) {
     return type == ResultType::f32 ? static_cast<double>(static_cast<float>(value)) : value;
 }
+
+// The lowest row that holds NaN, or -1.
+std::int64_t first_nan_row(const kernel::KernelTable& table, const RowReader& rows, const Execution& execution);
 
 // How far a pass over consecutive rows prefetches, in bytes; 4 to 48 KiB measured alike.
 inline constexpr std::ptrdiff_t kScanAhead = 12 << 10;

@@ -43,21 +43,22 @@ struct RowOut {
 // float32 keys, 32-bit indices: everything that float32 holds exactly, in rows below 2^32 elements.
 class KeySelector {
 public:
-    KeySelector(const kernel::KernelTable& table, std::int64_t k, bool largest)
+    KeySelector(const kernel::KernelTable& table, std::int64_t n, std::int64_t k, bool largest)
         : select_(table.select[static_cast<int>(kernel::SelectOp::affine_f32)]),
           k_(static_cast<std::size_t>(k)),
           sign_(largest ? 1.0F : -1.0F),
           chunk_(kChunk), mul_(kChunk), add_(kChunk), ids_(kChunk), valid_(kChunk / kernel::kBlockRows),
-          keys_(8 * k_ + 2 * kChunk) {
+          keys_(static_cast<std::size_t>(std::min(8 * k, n) + 2 * kChunk)) {
         std::fill(mul_.begin(), mul_.end(), sign_);
         std::fill(add_.begin(), add_.end(), 0.0F);
     }
 
     template <class Decode>
-    void run(std::int64_t n, const Decode& decode, std::vector<std::int64_t>& best) {
+    void run(runtime::Worker& worker, std::int64_t n, const Decode& decode, std::vector<std::int64_t>& best) {
         count_ = 0;
         threshold_ = -std::numeric_limits<float>::infinity();
         for (std::int64_t begin = 0; begin < n; begin += kChunk) {
+            worker.checkpoint();
             const std::int64_t size = std::min(kChunk, n - begin);
             float* chunk = chunk_.data();
             std::uint32_t* ids = ids_.data();
@@ -106,7 +107,8 @@ private:
 
 // Any ordered type and any length: a heap with the worst of the best in front.
 template <class T, class Decode>
-void select_by_heap(std::int64_t n, std::int64_t k, bool largest, const Decode& decode, std::vector<std::int64_t>& best) {
+void select_by_heap(runtime::Worker& worker, std::int64_t n, std::int64_t k, bool largest, const Decode& decode,
+                    std::vector<std::int64_t>& best) {
     struct Item {
         T value;
         std::int64_t index;
@@ -117,6 +119,7 @@ void select_by_heap(std::int64_t n, std::int64_t k, bool largest, const Decode& 
     };
     std::vector<Item> heap;
     for (std::int64_t i = 0; i < n; ++i) {
+        if (i % kChunk == 0) worker.checkpoint();
         const Item item{decode(i), i};
         if (item.value != item.value) continue;
         if (static_cast<std::int64_t>(heap.size()) < k) {
@@ -144,9 +147,10 @@ void append_nan(std::int64_t n, std::int64_t k, const IsNan& is_nan, std::vector
 class Selector {
 public:
     Selector(const kernel::KernelTable& table, const ArrayView& array, std::int64_t k, bool largest)
-        : array_(array), k_(k), largest_(largest), keys_(table, k, largest) {}
+        : array_(array), k_(k), largest_(largest), keys_(table, array.n_cols, k, largest) {}
 
-    void run(std::int64_t row, RowOut out) {
+    void run(runtime::Worker& worker, std::int64_t row, RowOut out) {
+        worker_ = &worker;
         const auto* data = static_cast<const std::byte*>(array_.data) + row * array_.row_stride;
         switch (array_.type) {
             case ArrayType::f16: return run_narrow<core::F16>(data, out);
@@ -182,9 +186,9 @@ private:
         constexpr bool kHasKeys = std::is_same_v<Value, float>;
         const bool is_short = array_.n_cols < std::int64_t{1} << 32;
         if constexpr (kHasKeys) {
-            if (is_short) keys_.run(array_.n_cols, decode, best_);
+            if (is_short) keys_.run(*worker_, array_.n_cols, decode, best_);
         }
-        if (!kHasKeys || !is_short) select_by_heap<Value>(array_.n_cols, k_, largest_, decode, best_);
+        if (!kHasKeys || !is_short) select_by_heap<Value>(*worker_, array_.n_cols, k_, largest_, decode, best_);
         append_nan(array_.n_cols, k_, [&](std::int64_t i) { return decode(i) != decode(i); }, best_);
         write<T>(data, out);
     }
@@ -197,6 +201,7 @@ private:
         }
     }
 
+    runtime::Worker* worker_ = nullptr;
     const ArrayView& array_;
     std::int64_t k_;
     bool largest_;
@@ -217,7 +222,7 @@ void top_k(const kernel::KernelTable& table, const ArrayView& array, std::int64_
         Selector selector(table, array, k, largest);
         for (std::int64_t row; rows.take(row);) {
             worker.checkpoint();
-            selector.run(row, {static_cast<std::byte*>(values) + static_cast<std::size_t>(row) * row_bytes, indices + row * k});
+            selector.run(worker, row, {static_cast<std::byte*>(values) + static_cast<std::size_t>(row) * row_bytes, indices + row * k});
             worker.advance(1);
         }
     });

@@ -101,7 +101,9 @@ bool finish(const FinishArgs& args) noexcept {
         const std::size_t left = args.n_cols - col;
         const auto scores = copy_tail(args.scores + col, left);
         const auto mul = copy_tail(args.mul + col, left);
-        I::store(tail.lane, finish_lanes<I, op>(args, scores.lane, mul.lane, suspect));
+        isa::Mask tail_suspect = 0;
+        I::store(tail.lane, finish_lanes<I, op>(args, scores.lane, mul.lane, tail_suspect));
+        suspect |= tail_suspect & ((isa::Mask{1} << left) - 1);  // padding looks like a difference of 0
         __builtin_memcpy(args.out + col, tail.lane, left * sizeof(float));
     }
     return (suspect & 0xffffu) != 0;

@@ -21,11 +21,11 @@ std::optional<std::uint64_t> from_environment() {
     const double value = std::strtod(text, &end);
     const std::string_view suffixes = "KMGT", suffix = end;
     const auto power = suffix.empty() ? std::string_view::npos : suffixes.find(suffix.front());
-    if (end == text || value <= 0.0 || (!suffix.empty() && power == std::string_view::npos)) {
+    if (end == text || !(value > 0.0) || (!suffix.empty() && power == std::string_view::npos)) {
         throw ValueError(std::string("EMBMATH_MAX_MEMORY: expected bytes such as 1500000000 or 2G, got '") + text + "'");
     }
     const int shift = power == std::string_view::npos ? 0 : 10 * (static_cast<int>(power) + 1);
-    return static_cast<std::uint64_t>(value * static_cast<double>(std::uint64_t{1} << shift));
+    return static_cast<std::uint64_t>(std::min(value * static_cast<double>(std::uint64_t{1} << shift), 0x1p62));
 }
 
 std::optional<std::uint64_t> number_in(const char* path) {
@@ -45,11 +45,23 @@ std::optional<std::uint64_t> machine_memory() {
     return std::nullopt;
 }
 
+// Page cache counts as used but is given back on demand: a corpus read from a file must not make
+// memory look full.
+std::uint64_t cgroup_file_cache() {
+    std::ifstream file("/sys/fs/cgroup/memory.stat");
+    std::uint64_t total = 0, value = 0;
+    for (std::string key; file >> key >> value;) {
+        if (key == "inactive_file" || key == "active_file") total += value;
+    }
+    return total;
+}
+
 std::optional<std::uint64_t> cgroup_memory() {
     const auto limit = number_in("/sys/fs/cgroup/memory.max");
-    const auto used = number_in("/sys/fs/cgroup/memory.current");
-    if (!limit || !used) return std::nullopt;
-    return *limit > *used ? *limit - *used : 0;
+    const auto current = number_in("/sys/fs/cgroup/memory.current");
+    if (!limit || !current) return std::nullopt;
+    const std::uint64_t used = *current - std::min(*current, cgroup_file_cache());
+    return *limit > used ? *limit - used : 0;
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ struct Job {
     }
 
     std::exception_ptr execute(int index) {
+        const DefaultFloatEnvironment environment;  // pool threads inherit whatever their creator had set
         try {
             Worker worker(*this, index);
             function(worker);
@@ -100,9 +101,11 @@ public:
 
 private:
     void grow(int wanted) {
-        sigset_t all, previous;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &previous);  // signals belong to the application's threads
+        // Signals belong to the application's threads, but for those a thread raises by itself.
+        sigset_t others, previous;
+        sigfillset(&others);
+        for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&others, own);
+        pthread_sigmask(SIG_SETMASK, &others, &previous);
         try {
             for (; n_threads_ < wanted; ++n_threads_) std::thread([this] { serve(); }).detach();
         } catch (const std::system_error&) {
@@ -165,7 +168,8 @@ void run(const Execution& execution, int n_workers, std::int64_t total, const Wo
 
 int worker_count(const Execution& execution, double multiply_adds) {
     constexpr double kWorthwhile = 1 << 20;
-    const int threads = execution.threads > 0 ? execution.threads : default_threads().count;
+    constexpr int kMaxThreads = 1024;
+    const int threads = std::min(execution.threads > 0 ? execution.threads : default_threads().count, kMaxThreads);
     return std::clamp(static_cast<int>(std::min(multiply_adds / kWorthwhile, 1e6)), 1, threads);
 }
 
