@@ -94,7 +94,16 @@ def test_float64_rows_beyond_their_squares():
         em.normalize(x), [[0.6, 0.8], [0.6, 0.8], [0, 0], [1, 0]], rtol=1e-15
     )
     assert em.normalize(np.zeros((1, 2)), eps=1e-320).tolist() == [[0, 0]]
+    assert np.isnan(em.normalize(np.array([[0, np.nan]]))).all()
 
 
 def test_an_empty_row_packs_to_an_empty_row():
     assert em.pack_bits(np.zeros(0, np.float32)).shape == (0,)
+
+
+def test_out_may_not_overlap_the_mask():
+    x = np.eye(4, dtype=np.float32)
+    memory = np.ones(64, np.uint8)
+    out = memory[:16].view(np.float32).reshape(4, 1), np.empty((4, 1), np.int64)
+    with pytest.raises(ValueError, match=r"^out: .*overlap with mask"):
+        em.search(x, x, 1, mask=memory[8:12].view(np.bool_), out=out)

@@ -64,12 +64,16 @@ def read(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) ->
 
 def matrix(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) -> Input:
     """Recognise a 2-D array argument; 1-D is one row."""
-    source = read(name, value, allowed)
+    return as_rows(read(name, value, allowed))
+
+
+def as_rows(source: Input) -> Input:
+    """The same array as a matrix; 1-D is one row."""
     if source.array.ndim == 2:
         return source
     if source.array.ndim == 1:
         return source._replace(array=source.array[np.newaxis, :])
-    raise ValueError(f"{name}: expected 1 or 2 dimensions, got {source.array.ndim}")
+    raise ValueError(f"{source.name}: expected 1 or 2 dimensions, got {source.array.ndim}")
 
 
 def _read_numpy(name: str, array: NDArray, allowed: Sequence[str]) -> Input:

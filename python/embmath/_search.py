@@ -43,7 +43,7 @@ class _Query:
         if self.progress is not None:
             self.progress(1.0)
 
-    def outputs(self, out: Any, columns: int) -> tuple[Any, Any]:
+    def outputs(self, out: Any, columns: int, mask: Any = None) -> tuple[Any, Any]:
         if out is not None and not (isinstance(out, (tuple, list)) and len(out) == 2):
             raise TypeError(f"out: expected a pair (values, indices), got {type(out).__name__}")
         values_out, indices_out = (None, None) if out is None else out
@@ -52,6 +52,8 @@ class _Query:
         indices = _arrays.output("out[1]", indices_out, shape, np.int64, inputs)
         if out is not None and np.may_share_memory(values, indices):
             raise ValueError("out: expected two separate arrays, got overlapping ones")
+        if mask is not None and any(np.may_share_memory(part, mask) for part in (values, indices)):
+            raise ValueError("out: expected memory of its own, got an overlap with mask")
         return values, indices
 
 
@@ -145,10 +147,11 @@ def search(
     is_padded, excludes = _arguments.flag("pad", pad), _arguments.flag("exclude_self", exclude_self)
     query = _Query(queries, corpus, metric, dims, nan, threads, progress)
     available = max(query.corpus.n_rows - excludes, 0)
-    values, indices = query.outputs(out, k if is_padded else min(k, available))
+    rows = query.mask(mask)
+    values, indices = query.outputs(out, k if is_padded else min(k, available), rows)
     _core.search(
         *query.views,
-        mask=query.mask(mask),
+        mask=rows,
         exclude_self=excludes,
         threshold=limit,
         reject_nan=query.reject_nan,

@@ -48,7 +48,7 @@ def normalize(x: Array, *, out: Array | None = None, eps: float = 0.0) -> Array:
     if smallest < 0:
         raise ValueError(f"eps: must be at least 0, got {eps}")
     source = _arrays.read("x", x, allowed=_FLOATS)
-    rows = _arrays.matrix("x", x, allowed=_FLOATS)
+    rows = _arrays.as_rows(source)
     return _normalize(source, rows, rows.n_cols, smallest, out)
 
 
@@ -90,7 +90,7 @@ def truncate(x: Array, dims: int, *, normalize: bool = True) -> Array:
     array([[0.6, 0.8]], dtype=float32)
     """
     source = _arrays.read("x", x, allowed=_FLOATS)
-    rows = _arrays.matrix("x", x, allowed=_FLOATS)
+    rows = _arrays.as_rows(source)
     n_cols = _arguments.dims(_arguments.integer("dims", dims, at_least=1), rows)
     if _arguments.flag("normalize", normalize):
         return _normalize(source, rows, n_cols, 0.0, None)
@@ -137,7 +137,7 @@ def pack_bits(x: Array, *, threshold: float = 0.0) -> Array:
     """
     limit = _arguments.number("threshold", threshold)
     source = _arrays.read("x", x)
-    rows = _arrays.matrix("x", x)
+    rows = _arrays.as_rows(source)
     target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
     _core.pack_bits(rows.typed, limit, 0, target)
     return source.wrap(target.reshape(*source.array.shape[:-1], target.shape[1]))
@@ -173,7 +173,7 @@ def unpack_bits(codes: Array, dims: int) -> Array:
     """
     n_cols = _arguments.integer("dims", dims, at_least=1)
     source = _arrays.read("codes", codes, allowed=("uint8",))
-    rows = _arrays.matrix("codes", codes, allowed=("uint8",))
+    rows = _arrays.as_rows(source)
     if n_cols > 8 * rows.n_cols:
         raise ValueError(f"dims: must be between 1 and {8 * rows.n_cols}, got {n_cols}")
     target = _arrays.allocate((rows.n_rows, n_cols), np.uint8)

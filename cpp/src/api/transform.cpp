@@ -63,7 +63,7 @@ void normalize_extreme(const double* x, std::size_t n_cols, double eps, double* 
         sq_norm += y[i] * y[i];
     }
     const double length = std::max(std::sqrt(sq_norm), std::ldexp(eps, -exponent));
-    for (std::size_t i = 0; i < n_cols; ++i) y[i] = length == 0.0 || x[i] == 0.0 ? 0.0 : y[i] / length;
+    for (std::size_t i = 0; i < n_cols; ++i) y[i] = length == 0.0 ? 0.0 : y[i] / length;
 }
 
 template <class D>

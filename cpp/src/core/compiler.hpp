@@ -3,12 +3,9 @@
 // baseline callers.
 #pragma once
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define EMBMATH_INLINE __forceinline
-#define EMBMATH_RESTRICT __restrict
-#define EMBMATH_UNROLL
-#else
-#define EMBMATH_INLINE inline __attribute__((always_inline))
-#define EMBMATH_RESTRICT __restrict__
-#define EMBMATH_UNROLL _Pragma("GCC unroll 16")
+#if !defined(__GNUC__)
+#error "embmath needs GCC or a compiler that speaks its dialect (Clang)"
 #endif
+
+#define EMBMATH_INLINE inline __attribute__((always_inline))
+#define EMBMATH_UNROLL _Pragma("GCC unroll 16")

@@ -163,12 +163,12 @@ void BatchSearch::compact(State& state, int query) {
 
 void BatchSearch::verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const {
     std::sort(keys, keys + count, std::greater<>());
-    constexpr std::size_t kGroup = 4;  // as many as a kernel overlaps; the last few may be for nothing
-    for (std::size_t first = 0; first < count; first += kGroup) {
+    constexpr std::size_t kTogether = 4;  // as many as a kernel overlaps; the last few may be for nothing
+    for (std::size_t first = 0; first < count; first += kTogether) {
         if (core::key_score(keys[first]) < stage_->threshold(query, hits.tau())) break;
-        const int n = static_cast<int>(std::min(kGroup, count - first));
-        std::int64_t rows[kGroup];
-        const void* data[kGroup];
+        const int n = static_cast<int>(std::min(kTogether, count - first));
+        std::int64_t rows[kTogether];
+        const void* data[kTogether];
         for (int i = 0; i < n; ++i) rows[i] = segment_.base + core::key_row(keys[first + static_cast<std::size_t>(i)]);
         spec_.corpus.rows(rows, n, scratch, data);
         add_hits(query, rows, data, n, false, hits);

@@ -25,7 +25,7 @@ double multiply_adds(const MatrixSpec& spec) {
 void score_matrix(const MatrixSpec& spec, const Execution& execution, void* out) {
     const std::int64_t n = spec.b.n_rows();
     if (n == 0 || spec.a.n_rows() == 0) return;
-    const std::size_t words = is_bits(spec.metric) ? (spec.b.n_cols() + 3) / 4 : spec.b.n_cols();
+    const std::size_t words = words_per_row(spec.metric, spec.b.n_cols());
     const int chunk_rows = matrix_path(spec.metric, spec.a.dtype(), spec.b.dtype()) == MatrixPath::canonical
                                ? static_cast<int>(std::min<std::int64_t>(n, 256))
                                : static_cast<int>(std::min<std::int64_t>(chunk_rows_for(words), (n + kBlockRows - 1) / kBlockRows * kBlockRows));

@@ -131,9 +131,6 @@ void MatrixBatch::scan(State& state, runtime::Worker& worker, std::int64_t chunk
 }
 
 void MatrixBatch::pack_chunk(State& state, std::int64_t begin, int n) const {
-    const kernel::CanonicalFn norm =
-        spec_.table.canonical[static_cast<int>(is_bits(spec_.metric) ? kernel::CanonicalOp::jaccard : kernel::CanonicalOp::norm)]
-                             [static_cast<int>(spec_.b.dtype())];
     BlockStats stats{};
     for (int first = 0; first < n; first += kBlockRows) {
         const int rows_here = std::min(kBlockRows, n - first);
@@ -145,10 +142,8 @@ void MatrixBatch::pack_chunk(State& state, std::int64_t begin, int n) const {
             if (path_ == MatrixPath::float32) {
                 state.mul[col] = row_factor(spec_.metric, stats, lane);
             } else {
-                double sums[2];
-                const void* row = state.packer->row(lane);
-                norm(row, &row, 1, spec_.b.n_cols(), 0, sums);
-                state.sq_norms[col] = is_bits(spec_.metric) ? sums[0] : sums[1];
+                state.sq_norms[col] =
+                    sq_norm(spec_.table, spec_.metric, spec_.b.dtype(), state.packer->row(lane), spec_.b.n_cols());
             }
         }
     }

@@ -40,7 +40,7 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
     Plan plan{};
     plan.has_tile_stage = n_queries > kScanQueries && !keeps_most &&
                           TileStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols);
-    const std::size_t words = is_bits(spec.metric) ? (spec.queries.n_cols() + 3) / 4 : spec.queries.n_cols();
+    const std::size_t words = words_per_row(spec.metric, spec.queries.n_cols());
     plan.chunk_rows = plan.has_tile_stage ? chunk_rows_for(words) : kScanRows;
     plan.key_capacity = plan.has_tile_stage ? key_capacity(limit, plan.chunk_rows) : 0;
 

@@ -61,16 +61,11 @@ Scorer::Scorer(const kernel::KernelTable& table, Metric metric, const RowReader&
       sq_norms_(static_cast<std::size_t>(count)) {
     const bool is_separate = queries.dtype() == Dtype::f64 || row_dtype == Dtype::f64;
     canonical_ = find(table, canonical_op(metric, is_separate), row_dtype);
-    const auto norm = is_bits(metric) ? find(table, CanonicalOp::jaccard, Dtype::u8)
-                                      : find(table, queries.dtype() == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm,
-                                             queries.dtype());
     runtime::AlignedArray<std::byte> scratch(queries.scratch_bytes(1));
     for (std::int64_t i = 0; i < count; ++i) {
         const void* row = queries.row(first + i, scratch.data());
         std::byte* out = queries_.data() + static_cast<std::size_t>(i) * query_bytes_;
-        double sums[2];
-        norm(row, &row, 1, n_cols_, 0, sums);
-        sq_norms_[static_cast<std::size_t>(i)] = is_bits(metric) ? sums[0] : sums[1];
+        sq_norms_[static_cast<std::size_t>(i)] = embmath::engine::sq_norm(table, metric, queries.dtype(), row, n_cols_);
         if (is_bits(metric)) {
             std::memcpy(out, row, n_cols_);
         } else {
@@ -102,10 +97,19 @@ void Scorer::values(std::int64_t query, const void* const* rows, int n_rows, std
     for (int i = 0; i < n_rows; ++i) out[i] = finish(query, sums + 2 * i);
 }
 
+double sq_norm(const kernel::KernelTable& table, Metric metric, Dtype dtype, const void* row, std::size_t n_cols) {
+    double sums[2];
+    if (is_bits(metric)) {  // a row shares with itself all the bits it has
+        find(table, CanonicalOp::jaccard, dtype)(row, &row, 1, n_cols, 0, sums);
+        return sums[0];
+    }
+    find(table, dtype == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm, dtype)(row, &row, 1, n_cols, 0, sums);
+    return sums[1];
+}
+
 std::int64_t first_nan_row(const kernel::KernelTable& table, const RowReader& rows, const Execution& execution) {
     constexpr std::int64_t kBatch = 256;
     const std::int64_t n = rows.n_rows();
-    const kernel::CanonicalFn norm = find(table, rows.dtype() == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm, rows.dtype());
     const double work = static_cast<double>(n) * static_cast<double>(rows.n_cols());
     std::atomic<std::int64_t> first{n};
     runtime::for_each_task(execution, runtime::worker_count(execution, work), (n + kBatch - 1) / kBatch,
@@ -113,10 +117,8 @@ std::int64_t first_nan_row(const kernel::KernelTable& table, const RowReader& ro
         runtime::AlignedArray<std::byte> scratch(rows.scratch_bytes(1));
         const std::int64_t end = std::min(n, (task + 1) * kBatch);
         for (std::int64_t row = task * kBatch; row < end; ++row) {
-            double sums[2];
             const void* data = rows.row(row, scratch.data());
-            norm(data, &data, 1, rows.n_cols(), 0, sums);
-            if (!std::isnan(sums[1])) continue;
+            if (!std::isnan(sq_norm(table, Metric::dot, rows.dtype(), data, rows.n_cols()))) continue;
             std::int64_t seen = first.load();
             while (row < seen && !first.compare_exchange_weak(seen, row)) {
             }

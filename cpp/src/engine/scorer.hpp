@@ -14,6 +14,8 @@
 namespace embmath::engine {
 
 constexpr bool is_bits(Metric metric) { return metric == Metric::hamming || metric == Metric::jaccard; }
+// 32-bit words of a packed row: a dimension each, or four bytes of packed bits.
+constexpr std::size_t words_per_row(Metric metric, std::size_t n_cols) { return is_bits(metric) ? (n_cols + 3) / 4 : n_cols; }
 constexpr bool is_similarity(Metric metric) { return metric == Metric::cosine || metric == Metric::dot; }
 
 // Type of the scores of a metric on a pair of element types.
@@ -23,6 +25,9 @@ ResultType result_type(Metric metric, Dtype a, Dtype b, std::int64_t n_cols);
 inline double round_to(ResultType type, double value) {
     return type == ResultType::f32 ? static_cast<double>(static_cast<float>(value)) : value;
 }
+
+// Canonical |x|^2 of one row; of packed bits, how many are set. NaN if the row holds NaN.
+double sq_norm(const kernel::KernelTable& table, Metric metric, Dtype dtype, const void* row, std::size_t n_cols);
 
 // The lowest row that holds NaN, or -1.
 std::int64_t first_nan_row(const kernel::KernelTable& table, const RowReader& rows, const Execution& execution);

@@ -28,12 +28,6 @@ StageOps stage_ops(Metric metric) {
 
 int round_up_to_block(int rows) { return (rows + kBlockRows - 1) / kBlockRows * kBlockRows; }
 
-double count_bits(const kernel::KernelTable& table, const void* row, std::size_t n_bytes) {
-    double sums[2];
-    table.canonical[static_cast<int>(kernel::CanonicalOp::jaccard)][static_cast<int>(Dtype::u8)](row, &row, 1, n_bytes, 0, sums);
-    return sums[0];
-}
-
 }  // namespace
 
 Panel::Panel(const kernel::KernelTable& table, const RowReader& rows, Metric metric, int max_rows)
@@ -45,8 +39,7 @@ Panel::Panel(const kernel::KernelTable& table, const RowReader& rows, Metric met
       valid(mul.size() / kBlockRows) {}
 
 std::size_t Panel::bytes(Metric metric, std::size_t n_cols, int max_rows) {
-    const std::size_t steps = is_bits(metric) ? (n_cols + 3) / 4 : n_cols;
-    return static_cast<std::size_t>(round_up_to_block(max_rows)) * (steps + 4) * sizeof(float);
+    return static_cast<std::size_t>(round_up_to_block(max_rows)) * (words_per_row(metric, n_cols) + 4) * sizeof(float);
 }
 
 bool TileStage::exists(Metric metric, Dtype query_dtype, Dtype row_dtype, std::int64_t n_cols) {
@@ -84,9 +77,9 @@ TileStage::TileStage(const kernel::KernelTable& table, Metric metric, const RowR
     }
 }
 
-core::RowTerms TileStage::row_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const {
+core::RowTerms TileStage::bound_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const {
     switch (metric_) {
-        case Metric::jaccard: return {-1.0F, static_cast<float>(count_bits(table_, row, n_cols))};
+        case Metric::jaccard: return {-1.0F, static_cast<float>(sq_norm(table_, metric_, Dtype::u8, row, n_cols))};
         case Metric::hamming:
         case Metric::manhattan: return {-1.0F, 0.0F};
         default: return core::row_terms(metric_, stats.sq_norm[lane], stats.exponent[lane], slack_);
@@ -107,7 +100,7 @@ void TileStage::fill(Panel& panel, const std::vector<std::uint32_t>& ids, std::i
         unsigned valid = 0;
         for (int lane = 0; lane < n; ++lane) {
             const auto i = static_cast<std::size_t>(first + lane);
-            const core::RowTerms terms = row_terms(stats, lane, panel.packer.row(lane), reader.n_cols());
+            const core::RowTerms terms = bound_terms(stats, lane, panel.packer.row(lane), reader.n_cols());
             panel.ids[i] = ids[i];
             panel.mul[i] = terms.mul;
             panel.add[i] = terms.add;

@@ -62,7 +62,7 @@ public:
     float proven_threshold(int query, float bound, float max_add) const;
 
 private:
-    core::RowTerms row_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const;
+    core::RowTerms bound_terms(const BlockStats& stats, int lane, const void* row, std::size_t n_cols) const;
 
     const kernel::KernelTable& table_;
     Metric metric_;
