@@ -41,5 +41,11 @@ embmath_isa(NAME avx2 TYPE Avx2 PROCESSOR "${EMBMATH_X86}"
 embmath_isa(NAME avx512 TYPE Avx512 PROCESSOR "${EMBMATH_X86}"
   FLAGS ${EMBMATH_AVX512_FLAGS} REQUIRES avx2 fma f16c avx512f avx512bw avx512dq avx512vl)
 embmath_isa(NAME avx512_vnni TYPE Avx512Vnni PROCESSOR "${EMBMATH_X86}"
+  FLAGS ${EMBMATH_AVX512_FLAGS} -mavx512vnni
+  REQUIRES avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512_vnni)
+embmath_isa(NAME avx512_icl TYPE Avx512Icl PROCESSOR "${EMBMATH_X86}"
   FLAGS ${EMBMATH_AVX512_FLAGS} -mavx512vnni -mavx512vpopcntdq
   REQUIRES avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_vpopcntdq)
+embmath_isa(NAME avx512_amx TYPE Avx512Amx PROCESSOR "${EMBMATH_X86}"
+  FLAGS ${EMBMATH_AVX512_FLAGS} -mavx512vnni -mavx512vpopcntdq -mamx-tile -mamx-int8
+  REQUIRES avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_vpopcntdq amx_tile amx_int8)

@@ -50,7 +50,7 @@ View make_view(const py::array& array) {
 
 MatrixView matrix_view(const TypedArray& typed) {
     auto view = make_view<MatrixView>(typed.first);
-    view.dtype = parse<Dtype>(kDtypes, typed.second, "dtype");
+    view.dtype = parse_dtype(typed.second);
     return view;
 }
 
@@ -60,7 +60,14 @@ ArrayView array_view(const TypedArray& typed) {
     return view;
 }
 
+Dtype parse_dtype(const std::string& name) { return parse<Dtype>(kDtypes, name, "dtype"); }
+
 Metric parse_metric(const std::string& name) { return parse<Metric>(kMetrics, name, "metric"); }
+
+StageKind parse_stage(const std::string& name) {
+    constexpr std::array<std::string_view, 3> kStages{"float32", "int8", "int8_wide"};
+    return parse<StageKind>(kStages, name, "stage");
+}
 
 py::dtype result_dtype(ResultType type) {
     switch (type) {
@@ -70,6 +77,20 @@ py::dtype result_dtype(ResultType type) {
         case ResultType::f32: break;
     }
     return py::dtype::of<float>();
+}
+
+std::shared_ptr<const void> keep_alive(const py::array& array) {
+    PyObject* object = array.ptr();
+    Py_INCREF(object);
+    return {object, [](const void* owned) {
+        if (!Py_IsInitialized()) return;
+        try {
+            const py::gil_scoped_acquire acquire;
+            Py_DECREF(static_cast<PyObject*>(const_cast<void*>(owned)));
+        } catch (const abi::__forced_unwind&) {
+            sleep_forever();
+        }
+    }};
 }
 
 ReleasedGil::~ReleasedGil() {

@@ -1,6 +1,7 @@
 // NumPy arrays as MatrixView, and long calls under Python's rules (signals, progress, the GIL).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <pybind11/stl.h>
 
 #include "embmath/runtime.hpp"
+#include "embmath/search.hpp"
 #include "embmath/select.hpp"
 #include "embmath/types.hpp"
 
@@ -23,7 +25,13 @@ using TypedArray = std::pair<py::array, std::string>;
 MatrixView matrix_view(const TypedArray& typed);
 ArrayView array_view(const TypedArray& typed);
 Metric parse_metric(const std::string& name);
+Dtype parse_dtype(const std::string& name);
+StageKind parse_stage(const std::string& name);
 py::dtype result_dtype(ResultType type);
+
+// Keeps an array alive for whoever reads its memory later. The last one to let go may be a thread
+// without the GIL, or come after the interpreter: then the memory is left to the end of the process.
+std::shared_ptr<const void> keep_alive(const py::array& array);
 
 // Lets Ctrl-C interrupt and progress callbacks run, from the calling thread of a long operation.
 class PythonMonitor final : public Monitor {
@@ -58,6 +66,7 @@ decltype(auto) run_released(int threads, const py::object& progress, const Funct
     return function(execution);
 }
 
+void bind_index(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_search(py::module_& m);
 void bind_select(py::module_& m);

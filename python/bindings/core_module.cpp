@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     bind_runtime(m);
     bind_similarity(m);
     bind_search(m);
+    bind_index(m);
     bind_select(m);
     bind_transform(m);
 }

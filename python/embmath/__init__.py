@@ -12,6 +12,7 @@ threads, the batch size or the memory layout.
 array([[2, 0]])
 """
 
+from ._index import Index
 from ._runtime import (
     __version__,
     dtypes,
@@ -33,6 +34,7 @@ from ._transform import normalize, pack_bits, truncate, unpack_bits
 from ._types import RangeResult, TopK
 
 __all__ = [
+    "Index",
     "RangeResult",
     "TopK",
     "__version__",

@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 from ._arrays import Input
 from ._types import Progress
@@ -65,6 +66,12 @@ def progress(value: Progress | None) -> Progress | None:
     if value is not None and not callable(value):
         raise TypeError(f"progress: expected a callable, got {type(value).__name__}")
     return value
+
+
+def stats(value: dict[str, Any] | None) -> None:
+    """A dict to fill in."""
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(f"stats: expected a dict to fill in, got {type(value).__name__}")
 
 
 def threads(value: object) -> int:

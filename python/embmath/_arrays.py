@@ -218,5 +218,60 @@ def index_matrix(name: str, value: object, n_rows: int) -> NDArray:
     return np.array(source.array, dtype=np.int64, order="C")
 
 
+def id_list(name: str, value: object, n: int | None = None) -> NDArray:
+    """Row ids: integers, one for each of n rows if n is given; a single one counts as a list."""
+    if isinstance(value, (list, tuple)) and not value:
+        value = np.empty(0, np.int64)
+    source = read(name, value, allowed=("int32", "int64"))
+    array = source.array.reshape(1) if source.array.ndim == 0 else source.array
+    if array.ndim != 1 or (n is not None and array.shape[0] != n):
+        wanted = "one dimension" if n is None else f"shape ({n},)"
+        raise ValueError(f"{name}: expected {wanted}, got shape {source.array.shape}")
+    # A copy of our own: what was checked stays what is read, whoever writes meanwhile.
+    return np.array(array, dtype=np.int64, order="C")
+
+
+def row_of(dtype: str, n_cols: int) -> tuple[NDArray, str]:
+    """One row of a type, where only types matter."""
+    return np.zeros((1, n_cols), _storage(dtype)), dtype
+
+
+def allocate_rows(shape: tuple[int, int], dtype: str) -> NDArray:
+    """Memory for embeddings of a named type."""
+    return allocate(shape, _storage(dtype))
+
+
+def as_embeddings(array: NDArray, dtype: str) -> NDArray:
+    """Embeddings as NumPy shows them; bfloat16 where some package has taught it that type."""
+    if dtype != "bfloat16":
+        return array
+    known = sys.modules.get("ml_dtypes")
+    return array if known is None else array.view(known.bfloat16)
+
+
+def _storage(dtype: str) -> np.dtype[Any]:
+    return np.dtype(np.uint16 if dtype == "bfloat16" else dtype)
+
+
+def top_k_outputs(
+    out: Any,
+    shape: tuple[int, int],
+    dtype: npt.DTypeLike,
+    inputs: Sequence[Input],
+    mask: NDArray | None,
+) -> tuple[NDArray, NDArray]:
+    """Memory for values and indices: new, or the caller's pair after every check."""
+    if out is not None and not (isinstance(out, (tuple, list)) and len(out) == 2):
+        raise TypeError(f"out: expected a pair (values, indices), got {type(out).__name__}")
+    values_out, indices_out = (None, None) if out is None else out
+    values = output("out[0]", values_out, shape, dtype, inputs)
+    indices = output("out[1]", indices_out, shape, np.int64, inputs)
+    if out is not None and np.may_share_memory(values, indices):
+        raise ValueError("out: expected two separate arrays, got overlapping ones")
+    if mask is not None and any(np.may_share_memory(part, mask) for part in (values, indices)):
+        raise ValueError("out: expected memory of its own, got an overlap with mask")
+    return values, indices
+
+
 def _list(names: Sequence[str]) -> str:
     return ", ".join(names)

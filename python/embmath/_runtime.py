@@ -11,7 +11,7 @@ from ._search import _METRICS
 __version__: str = _core.version()
 
 # A forced instruction set that does not exist here is an error now, not at the first search.
-_core.active_isa()
+_core.check_forced_isa()
 
 
 def isas() -> tuple[str, ...]:

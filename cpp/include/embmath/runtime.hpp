@@ -47,6 +47,7 @@ void set_default_threads(int count);  // 0: back to the environment's rules
 
 std::vector<std::string> available_isas();
 std::string active_isa();
+void check_forced_isa();  // throws ValueError if EMBMATH_FORCE_ISA names what cannot run here
 std::string force_isa(const std::string& name);
 
 // Bytes an operation may still take: EMBMATH_MAX_MEMORY, else what the machine and cgroup have left.

@@ -3,12 +3,29 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "embmath/runtime.hpp"
 #include "embmath/types.hpp"
 
 namespace embmath {
+
+// What one stage did, over all workers.
+struct StageStats {
+    std::int64_t pairs = 0;      // (query, row) bounds evaluated
+    std::int64_t survivors = 0;  // of those, not discarded at once
+    std::int64_t bytes = 0;      // packed rows that tiles read
+    double pack_seconds = 0.0, tile_seconds = 0.0;
+};
+
+struct SearchStats {
+    std::string plan;                   // its stages
+    StageStats stages[3];               // int8, float32, canonical
+    std::int64_t verified = 0;          // rows scored canonically, beyond those of stages[2]
+    double verify_seconds = 0.0;
+    double seconds = 0.0;               // of the whole search
+};
 
 struct SearchOptions {
     Metric metric = Metric::cosine;
@@ -18,6 +35,7 @@ struct SearchOptions {
     bool exclude_self = false;                // query i never returns row i
     std::optional<double> threshold;          // keep similarity >= t, distance <= t
     bool reject_nan_queries = true;           // else such a query returns nothing
+    SearchStats* stats = nullptr;             // filled in, if given
 };
 
 // Fills values[nq][columns] (of score_type()) and indices[nq][columns]; what is missing is index -1
@@ -42,9 +60,15 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
              std::int64_t n_candidates, std::int64_t columns, const SearchOptions& options, const Execution& execution,
              void* values, std::int64_t* indices);
 
-// The filter's certificate, pair by pair, for tests: see engine/certificate.hpp. Each output is
-// [queries.n_rows][corpus.n_rows]; proven <= own <= upper must hold wherever they are numbers.
+// Which certificate: of the float32 stage, or of int8 codes with one or two digits per query code.
+enum class StageKind : std::uint8_t { float32, int8, int8_wide };
+
+// A certificate, pair by pair, for tests: see engine/certificate.hpp. `rank`: whose score among a
+// query's sets tau, best first. Each output is [queries.n_rows][corpus.n_rows].
 void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
-                          float* upper, float* own, float* proven);
+                          StageKind stage, std::int64_t rank, float* upper, float* own);
+
+// For tests of the self-check: factors on the parts of every bound made from now on.
+void scale_bounds(double rounding, double residual, double query);
 
 }  // namespace embmath

@@ -6,6 +6,8 @@ namespace embmath {
 
 std::vector<std::string> available_isas() { return dispatch::available_isas(); }
 std::string active_isa() { return dispatch::active().name; }
+void check_forced_isa() { dispatch::check_forced(); }
+
 std::string force_isa(const std::string& name) { return dispatch::force(name); }
 
 std::string compiler_description() {

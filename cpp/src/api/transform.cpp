@@ -92,7 +92,9 @@ void normalize(const MatrixView& x, std::int64_t n_cols, double eps, const Execu
     const std::size_t row_bytes = rows.n_cols() * core::size_of(x.dtype);
     for_each_group(rows, execution, [&](const void* const* pointers, int n, std::int64_t first) {
         double sums[2 * kGroup];
-        norm(pointers[0], pointers, n, rows.n_cols(), engine::kScanAhead, sums);
+        const void* ahead[kGroup];
+        for (int i = 0; i < n; ++i) ahead[i] = static_cast<const std::byte*>(pointers[i]) + engine::kScanAhead;
+        norm(pointers[0], pointers, ahead, n, rows.n_cols(), sums);
         std::byte* target = static_cast<std::byte*>(out) + static_cast<std::size_t>(first) * row_bytes;
         for (int i = 0; i < n; ++i) {
             std::byte* y = target + static_cast<std::size_t>(i) * row_bytes;

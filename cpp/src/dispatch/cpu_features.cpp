@@ -3,6 +3,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace embmath::dispatch {
 
@@ -34,6 +38,7 @@ std::uint64_t enabled_states(const Registers& leaf1) {
 FeatureMask detect_cpu_features() {
     constexpr std::uint64_t kYmmState = 0x6;    // SSE and AVX halves
     constexpr std::uint64_t kZmmState = 0xe6;   // and opmask, upper ZMM, ZMM16-31
+    constexpr std::uint64_t kTileState = 0x600e6;
     const Registers leaf1 = cpuid(1);
     const Registers leaf7 = cpuid(7);
     const std::uint64_t states = enabled_states(leaf1);
@@ -55,6 +60,10 @@ FeatureMask detect_cpu_features() {
         add(leaf7.ecx, 11, feature::avx512_vnni);
         add(leaf7.ecx, 14, feature::avx512_vpopcntdq);
     }
+    if ((states & kTileState) == kTileState) {
+        add(leaf7.edx, 24, feature::amx_tile);
+        add(leaf7.edx, 25, feature::amx_int8);
+    }
     return mask;
 }
 
@@ -63,5 +72,15 @@ FeatureMask detect_cpu_features() {
 FeatureMask detect_cpu_features() { return 0; }
 
 #endif
+
+bool acquire(FeatureMask features) {
+    if ((features & (feature::amx_tile | feature::amx_int8)) == 0) return true;
+#if defined(__linux__) && defined(__x86_64__)
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2): ARCH_REQ_XCOMP_PERM
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+    return false;
+#endif
+}
 
 }  // namespace embmath::dispatch

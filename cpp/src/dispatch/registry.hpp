@@ -15,6 +15,9 @@ std::vector<std::string> available_isas();
 // that name is unknown or not runnable here.
 const kernel::KernelTable& active();
 
+// Throws ValueError if EMBMATH_FORCE_ISA names what cannot run here; asks for nothing else.
+void check_forced();
+
 // Replaces the active table and returns the previous name. For tests and for bisecting.
 std::string force(const std::string& name);
 

@@ -3,12 +3,22 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/candidates.hpp"
+#include "engine/code_stage.hpp"
+#include "engine/float_stage.hpp"
+
 namespace embmath::engine {
 
 namespace {
 
-constexpr int kTileQueries = kernel::kTileQueries;
-constexpr std::uint32_t kNoRow = 0xffffffffu;
+// Rows whose best bounds give the first threshold: enough that most rows fall below it afterwards.
+constexpr std::int64_t kWarmRows = 192;
+
+// Rows that a query may verify in vain before it hands over: a 64th of those scanned costs about as
+// much as the float32 stage would.
+std::int64_t allowed_waste(std::int64_t limit, std::int64_t scanned) {
+    return 256 + 8 * std::min<std::int64_t>(limit, 1 << 20) + scanned / 64;
+}
 
 }  // namespace
 
@@ -21,28 +31,52 @@ BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segme
       count_(count),
       carried_(carried),
       scorer_(spec.table, spec.metric, spec.queries, first, count, spec.corpus.dtype()),
-      thresholds_(static_cast<std::size_t>(count)) {
-    if (!plan.has_tile_stage) return;
-    stage_.emplace(spec.table, spec.metric, spec.queries, first, count, scorer_);
-    for (int query = 0; query < count; ++query) {
-        thresholds_[static_cast<std::size_t>(query)] = stage_->threshold(query, carried[query].tau());
+      taus_(static_cast<std::size_t>(count)) {
+    const core::BoundScales scales = bound_scales();
+    if (plan.code_digits > 0) {
+        stages_[kCodes] = std::make_unique<CodeStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, scales);
     }
+    if (plan.has_float_stage) {
+        stages_[kFloat] = std::make_unique<FloatStage>(spec.table, spec.metric, spec.queries, first, count, scorer_, scales);
+    }
+    for (int query = 0; query < count; ++query) taus_[static_cast<std::size_t>(query)] = carried[query].tau();
 }
 
-std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
-    auto state = std::make_unique<State>();
+Level BatchSearch::first_level() const {
+    return stages_[kCodes] ? kCodes : stages_[kFloat] ? kFloat : kCanonical;
+}
+
+Level BatchSearch::wider(Level level) const {
+    return level == kCodes && stages_[kFloat] ? kFloat : level == kCodes ? kCanonical : level;
+}
+
+std::unique_ptr<BatchState> BatchSearch::make_state() const {
+    auto state = std::make_unique<BatchState>(spec_);
     const auto count = static_cast<std::size_t>(count_);
     state->hits.resize(count);
     for (HitList& hits : state->hits) hits.reset(spec_.limit, spec_.floor);
     state->scratch = runtime::AlignedArray<std::byte>(spec_.corpus.scratch_bytes(Scorer::kGroup));
-    state->ids.reserve(static_cast<std::size_t>(plan_.chunk_rows));
-    if (stage_) {
-        state->panel.emplace(spec_.table, spec_.corpus, spec_.metric, plan_.chunk_rows);
-        state->scores = runtime::AlignedArray<float>(static_cast<std::size_t>(kTileQueries * plan_.chunk_rows));
-        state->keys = runtime::AlignedArray<core::Key>(count * plan_.key_capacity);
-        state->counts.assign(count, 0);
-    }
+    state->rows.ids.reserve(static_cast<std::size_t>(plan_.chunk_rows));
+    state->levels.assign(count, first_level());
+    state->next_levels = state->levels;
+    state->wasted.assign(count, 0);
+    state->scores = runtime::AlignedArray<std::uint32_t>(static_cast<std::size_t>(plan_.score_lanes * plan_.chunk_rows));
     return state;
+}
+
+// A worker's memory for a stage, taken when the first query reaches it.
+StageLane& BatchSearch::lane(BatchState& state, Level level) const {
+    StageLane& lane = state.lanes[level];
+    if (!lane.counts.empty()) return lane;
+    const auto count = static_cast<std::size_t>(count_);
+    lane.keys = runtime::AlignedArray<core::Key>(count * plan_.key_capacity);
+    lane.counts.assign(count, 0);
+    lane.gates.resize(count);
+    lane.gate_taus.assign(count, std::nan(""));
+    if (level == kFloat || spec_.codes == nullptr) {
+        lane.buffer.emplace(spec_.corpus, stages_[level]->packer(spec_.corpus), level == kFloat ? plan_.float_rows : plan_.chunk_rows);
+    }
+    return lane;
 }
 
 // Behind this many equal rows directly before it, a row cannot be among any query's best: ties go to
@@ -50,6 +84,7 @@ std::unique_ptr<BatchSearch::State> BatchSearch::make_state() const {
 RunLimit BatchSearch::run_limit(std::int64_t first_row) const {
     RunLimit run{0, kNoLimit};
     if (spec_.limit == kNoLimit || spec_.permission.mask != nullptr) return run;
+    if (!spec_.ids_ascend || (spec_.codes != nullptr && !spec_.codes->knows_copies)) return run;
     const std::int64_t enough = spec_.limit + (spec_.permission.exclude_self ? 1 : 0);
     if (enough > plan_.chunk_rows) return run;  // looking back would cost more than it saves
     run.enough = enough;
@@ -57,140 +92,340 @@ RunLimit BatchSearch::run_limit(std::int64_t first_row) const {
     return run;
 }
 
-void BatchSearch::collect_ids(State& state, std::int64_t chunk) const {
-    state.ids.clear();
+void BatchSearch::collect_ids(BatchState& state, std::int64_t chunk) const {
+    state.rows.ids.clear();
     const std::int64_t begin = chunk * plan_.chunk_rows;
     const std::int64_t end = std::min(begin + plan_.chunk_rows, segment_.n_rows);
     const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
     for (std::int64_t row = begin; row < end; ++row) {
-        if (mask == nullptr || mask[row] != 0) state.ids.push_back(static_cast<std::uint32_t>(row));
+        if (mask == nullptr || mask[row] != 0) state.rows.ids.push_back(static_cast<std::uint32_t>(row));
     }
 }
 
-void BatchSearch::scan(State& state, runtime::Worker& worker, std::int64_t chunk) {
-    worker.checkpoint();
-    collect_ids(state, chunk);
-    if (state.ids.empty()) return;
-    if (stage_) {
-        scan_tiles(state, worker);
-    } else {
-        scan_rows(state, worker);
+// A panel of the index, less the rows that the shared mask or a run of copies excludes.
+Panel BatchSearch::stored_panel(std::int64_t chunk, PanelRows& rows) const {
+    Panel panel = spec_.codes->panels[chunk];
+    const RunLimit run = run_limit(0);
+    const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask : nullptr;
+    rows.ids.clear();
+    rows.valid.assign(panel.valid, panel.valid + panel.n_blocks());
+    for (int row = 0; row < panel.n_rows; ++row) {
+        const std::uint32_t id = panel.ids[row];
+        const bool is_valid = (mask == nullptr || mask[id] != 0) && !(run.enough != kNoLimit && panel.copies[row] >= run.enough);
+        if (is_valid) {
+            rows.ids.push_back(id);
+        } else {
+            rows.valid[static_cast<std::size_t>(row / kBlockRows)] &= static_cast<std::uint16_t>(~(1u << row % kBlockRows));
+        }
     }
+    panel.valid = rows.valid.data();
+    return panel;
 }
 
-void BatchSearch::scan_tiles(State& state, runtime::Worker& worker) {
-    stage_->fill(*state.panel, state.ids, segment_.base, run_limit(segment_.base + state.ids.front()));
+// Rows spread over the segment, as panels of the first stage.
+std::vector<Panel> BatchSearch::sample(Level level, std::int64_t n_sample, std::vector<PanelBuffer>& buffers,
+                                       std::vector<PanelRows>& rows) const {
+    std::vector<Panel> panels;
+    const bool is_stored = level == kCodes && spec_.codes != nullptr;
+    const int panel_rows = level == kCodes ? plan_.chunk_rows : plan_.float_rows;
+    const std::int64_t n_panels = (n_sample + panel_rows - 1) / panel_rows;
+    rows.resize(static_cast<std::size_t>(n_panels));
+    buffers.reserve(static_cast<std::size_t>(n_panels));
+    const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
+    for (std::int64_t p = 0; p < n_panels; ++p) {
+        PanelRows& own = rows[static_cast<std::size_t>(p)];
+        if (is_stored) {
+            const auto n_stored = static_cast<std::int64_t>(spec_.codes->n_panels);
+            panels.push_back(stored_panel((2 * p + 1) * n_stored / (2 * n_panels), own));
+            continue;
+        }
+        for (std::int64_t i = p; i < n_sample; i += n_panels) {
+            const std::int64_t row = i * segment_.n_rows / n_sample;
+            if (mask == nullptr || mask[row] != 0) own.ids.push_back(static_cast<std::uint32_t>(row));
+        }
+        if (own.ids.empty()) continue;
+        PanelBuffer& buffer = buffers.emplace_back(spec_.corpus, stages_[level]->packer(spec_.corpus), panel_rows);
+        buffer.fill(own.ids.data(), static_cast<int>(own.ids.size()), segment_.base, {0, kNoLimit});
+        panels.push_back(buffer.view());
+    }
+    return panels;
+}
+
+// The best bounds among a sample, verified: a threshold for each query that most rows fall below, at
+// the price of `limit` rows read, before any worker meets its first chunk.
+void BatchSearch::prepare(const Execution& execution, int workers) {
+    const Level level = first_level();
+    const std::int64_t n_sample = plan_.sample_rows;
+    if (level == kCanonical || n_sample == 0) return;
+    std::vector<PanelBuffer> buffers;
+    std::vector<PanelRows> rows;
+    const std::vector<Panel> panels = sample(level, n_sample, buffers, rows);
+    const Stage& stage = *stages_[level];
     const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
-    for (int first = 0; first < count_; first += kTileQueries) {
-        worker.checkpoint();
-        const int n = std::min(kTileQueries, count_ - first);
-        stage_->sums(*state.panel, first, n, state.scores.data(), ld);
+    const auto wanted = static_cast<std::size_t>(spec_.limit);
+    runtime::for_each_task(execution, workers, (count_ + stage.group() - 1) / stage.group(),
+                           [&](runtime::Worker& worker, std::int64_t task) {
+        const int first = static_cast<int>(task) * stage.group(), n = std::min(stage.group(), count_ - first);
+        runtime::AlignedArray<std::uint32_t> scores(static_cast<std::size_t>(stage.lanes()) * ld);
+        std::vector<std::vector<core::Key>> best(static_cast<std::size_t>(n));
+        for (const Panel& panel : panels) {
+            worker.checkpoint();
+            stage.sums(panel, first, n, scores.data(), ld);
+            for (int i = 0; i < n; ++i) {
+                std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
+                const std::size_t had = keys.size();
+                keys.resize(had + ld);
+                core::Gate gate = stage.gate(first + i, -core::kInfinity, panel);
+                if (had == wanted) gate.threshold = core::key_score(*std::min_element(keys.begin(), keys.end() - static_cast<std::ptrdiff_t>(ld)));
+                keys.resize(had + stage.select(panel, 0, panel.n_blocks(), i, scores.data(), ld, gate, exclusion(first + i),
+                                               keys.data() + had));
+                if (keys.size() <= wanted) continue;
+                std::nth_element(keys.begin(), keys.begin() + spec_.limit, keys.end(), std::greater<>());
+                keys.resize(wanted);
+            }
+        }
+        runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
+        double seconds = 0.0;
+        std::int64_t n_verified = 0;
         for (int i = 0; i < n; ++i) {
-            const int query = first + i;
-            if (scorer_.is_nan(query)) continue;
-            const std::int64_t self = first_ + query - segment_.base;
-            const bool has_self = spec_.permission.exclude_self && self >= 0 && self < segment_.n_rows;
-            const std::uint8_t* mask = spec_.permission.own_mask(first_ + query);
-            const auto q = static_cast<std::size_t>(query);
-            core::Key* keys = state.keys.data() + q * plan_.key_capacity;
-            state.counts[q] += stage_->select(*state.panel, query, state.scores.data() + static_cast<std::size_t>(i) * ld,
-                                              threshold(query), mask == nullptr ? nullptr : mask + segment_.base,
-                                              has_self ? static_cast<std::uint32_t>(self) : kNoRow, keys + state.counts[q]);
-            if (state.counts[q] + ld > plan_.key_capacity) compact(state, query);
+            std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
+            if (scorer_.is_nan(first + i)) continue;
+            const Stopwatch watch(spec_.stats != nullptr, seconds);
+            HitList hits;
+            hits.reset(spec_.limit, spec_.floor);
+            n_verified += verify(level, keys.data(), keys.size(), keys.size(), 0, first + i, hits, scratch.data()).rows;
+        }
+        if (spec_.stats != nullptr) spec_.stats->add_verified(n_verified, seconds);
+    });
+}
+
+void BatchSearch::scan(BatchState& state, runtime::Worker& worker, std::int64_t chunk) {
+    worker.checkpoint();
+    const bool is_stored = stages_[kCodes] && spec_.codes != nullptr;
+    Panel panel{};
+    if (is_stored) {
+        panel = stored_panel(chunk, state.rows);
+    } else {
+        collect_ids(state, chunk);
+    }
+    if (state.rows.ids.empty()) return;
+    const auto is_wanted = [&](Level level) {
+        return std::find(state.levels.begin(), state.levels.end(), level) != state.levels.end();
+    };
+    state.rows_seen += static_cast<std::int64_t>(state.rows.ids.size());
+    if (is_wanted(kCodes)) {
+        StageLane& codes = lane(state, kCodes);
+        if (!is_stored) {
+            const Stopwatch watch(spec_.stats != nullptr, codes.stats.pack_seconds);
+            codes.buffer->fill(state.rows.ids.data(), static_cast<int>(state.rows.ids.size()), segment_.base,
+                               run_limit(segment_.base + state.rows.ids.front()));
+            panel = codes.buffer->view();
+        }
+        scan_panel(state, worker, kCodes, panel);
+    }
+    if (is_wanted(kFloat)) scan_float(state, worker);
+    if (is_wanted(kCanonical)) scan_rows(state, worker);
+    state.levels = state.next_levels;
+}
+
+void BatchSearch::scan_float(BatchState& state, runtime::Worker& worker) {
+    StageLane& lane = this->lane(state, kFloat);
+    const auto n_ids = static_cast<int>(state.rows.ids.size());
+    for (int first = 0; first < n_ids; first += plan_.float_rows) {
+        {
+            const Stopwatch watch(spec_.stats != nullptr, lane.stats.pack_seconds);
+            const std::uint32_t* ids = state.rows.ids.data() + first;
+            lane.buffer->fill(ids, std::min(plan_.float_rows, n_ids - first), segment_.base, run_limit(segment_.base + ids[0]));
+        }
+        scan_panel(state, worker, kFloat, lane.buffer->view());
+    }
+}
+
+void BatchSearch::scan_panel(BatchState& state, runtime::Worker& worker, Level level, const Panel& panel) {
+    const Stage& stage = *stages_[level];
+    StageLane& lane = state.lanes[level];
+    const Stopwatch watch(spec_.stats != nullptr, lane.stats.tile_seconds);
+    const auto is_here = [&](int query) { return state.levels[static_cast<std::size_t>(query)] == level; };
+    for (int first = 0, n = 1; first < count_; first += n) {
+        const int group_end = std::min(first / stage.group() * stage.group() + stage.group(), count_);
+        n = 1;
+        if (!is_here(first) && level == kFloat) continue;
+        // The widest stage takes just the runs of queries that have come to it.
+        while (first + n < group_end && (level == kCodes || is_here(first + n))) ++n;
+        const auto begin = state.levels.begin() + first;
+        if (std::find(begin, begin + n, level) == begin + n) continue;
+        worker.checkpoint();
+        stage.sums(panel, first, n, state.scores.data(), static_cast<std::size_t>(plan_.chunk_rows));
+        lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(panel.block_words) * 4;
+        for (int i = 0; i < n; ++i) {
+            if (is_here(first + i) && !scorer_.is_nan(first + i)) filter(state, level, panel, first + i, i);
         }
     }
 }
 
-void BatchSearch::scan_rows(State& state, runtime::Worker& worker) const {
-    const auto n_ids = static_cast<int>(state.ids.size());
+Stage::Exclusion BatchSearch::exclusion(int query) const {
+    Stage::Exclusion exclusion;
+    const std::int64_t self = spec_.permission.self(first_ + query) - segment_.base;
+    if (self >= 0 && self < segment_.n_rows) exclusion.id = static_cast<std::uint32_t>(self);
+    if (const std::uint8_t* mask = spec_.permission.own_mask(first_ + query)) exclusion.allowed = mask + segment_.base;
+    return exclusion;
+}
+
+void BatchSearch::filter(BatchState& state, Level level, const Panel& panel, int query, int query_of_group) {
+    StageLane& lane = state.lanes[level];
+    const auto q = static_cast<std::size_t>(query);
+    const Stage::Exclusion exclusion = this->exclusion(query);
+    const auto warm = static_cast<std::size_t>(std::max(kWarmRows, 4 * std::min<std::int64_t>(spec_.limit, 1 << 20)));
+    core::Key* keys = lane.keys.data() + q * plan_.key_capacity;
+    std::size_t& count = lane.counts[q];
+    lane.stats.pairs += panel.n_rows;
+    for (int block = 0; block < panel.n_blocks();) {
+        const core::Gate& gate = refresh(lane, level, panel, query);
+        const bool is_cold = std::isinf(gate.threshold) && gate.threshold < 0;
+        // Every row of a block may survive: no more blocks at a time than there is room for.
+        const auto room = static_cast<int>((plan_.key_capacity - count) / kBlockRows);
+        int last = std::min(panel.n_blocks(), block + room);
+        if (is_cold && count < warm) last = std::min(last, block + blocks_of(static_cast<int>(warm - count)));
+        const std::size_t kept = stages_[level]->select(panel, block, last, query_of_group, state.scores.data(),
+                                                        static_cast<std::size_t>(plan_.chunk_rows), gate, exclusion, keys + count);
+        count += kept;
+        lane.stats.survivors += static_cast<std::int64_t>(kept);
+        block = last;
+        if (4 * (plan_.key_capacity - count) < plan_.key_capacity || (is_cold && count >= warm)) settle(state, level, query);
+    }
+}
+
+const core::Gate& BatchSearch::refresh(StageLane& lane, Level level, const Panel& panel, int query) const {
+    const auto q = static_cast<std::size_t>(query);
+    const double tau = this->tau(query);
+    if (lane.gate_taus[q] != tau) {
+        lane.gates[q] = stages_[level]->gate(query, tau, panel);
+        lane.gate_taus[q] = tau;
+    }
+    return lane.gates[q];
+}
+
+// Verifies a worker's candidates; too many in vain, and the query goes on with the next wider stage.
+void BatchSearch::settle(BatchState& state, Level level, int query) {
+    StageLane& lane = state.lanes[level];
+    const auto q = static_cast<std::size_t>(query);
+    const Stopwatch watch(spec_.stats != nullptr, state.verify_seconds);
+    // Twice the limit proves a good threshold; what it leaves may fall below the next one, unverified.
+    static const double kB = std::getenv("EB") ? std::atof(std::getenv("EB")) : 2.0;
+    const std::size_t budget = static_cast<std::size_t>(kB * std::min<std::int64_t>(spec_.limit, 1 << 20));
+    const std::size_t keep = plan_.key_capacity / 4;
+    const Verified done = verify(level, lane.keys.data() + q * plan_.key_capacity, lane.counts[q], budget, keep, query,
+                                 state.hits[q], state.scratch.data());
+    lane.counts[q] = done.left;
+    state.verified += done.rows;
+    state.wasted[q] += done.rows - done.hits;
+    if (state.wasted[q] > allowed_waste(spec_.limit, state.rows_seen)) state.next_levels[q] = wider(level);
+}
+
+// Best bound first, until no bound reaches the threshold that the hits prove; or, after `budget` rows,
+// until no more than `keep` bounds do, which are left in front.
+BatchSearch::Verified BatchSearch::verify(Level level, core::Key* keys, std::size_t count, std::size_t budget,
+                                          std::size_t keep, int query, HitList& hits, std::byte* scratch) {
+    const auto threshold = [&] { return stages_[level]->gate(query, tau(query), Panel{}).threshold; };
+    Verified done{0, 0, 0};
+    float least = threshold();
+    Candidates candidates(keys, count, least);
+    Group now, next;
+    for (candidates.take(least, next); next.n > 0;) {
+        now = next;
+        candidates.take(least, next);
+        const void *data[Group::kRows], *ahead[Group::kRows];
+        std::int64_t rows[Group::kRows];
+        for (int i = 0; i < now.n; ++i) rows[i] = segment_.base + core::key_row(now.keys[i]);
+        spec_.corpus.rows(rows, now.n, scratch, data);
+        // While these are scored the next ones travel; a threshold that rises meanwhile makes them vain.
+        for (int i = 0; i < now.n; ++i) {
+            const void* coming = i < next.n ? spec_.corpus.direct(segment_.base + core::key_row(next.keys[i])) : nullptr;
+            ahead[i] = coming != nullptr ? coming : data[i];
+        }
+        done.hits += add_hits(query, rows, data, ahead, now.n, hits);
+        done.rows += now.n;
+        if (hits.tau() > tau(query)) {
+            raise(query, hits.tau());
+            least = threshold();
+        }
+        if (static_cast<std::size_t>(done.rows) < budget) continue;
+        candidates.put_back(next);
+        done.left = candidates.discard(least);
+        if (done.left <= keep) return done;
+        budget += std::max(budget, done.left - keep);
+        candidates.take(least, next);
+    }
+    done.left = 0;
+    return done;
+}
+
+void BatchSearch::scan_rows(BatchState& state, runtime::Worker& worker) {
+    const Stopwatch watch(spec_.stats != nullptr, state.scanned.tile_seconds);
+    const auto n_ids = static_cast<int>(state.rows.ids.size());
     for (int first = 0; first < n_ids; first += Scorer::kGroup) {
         worker.checkpoint();
         const int n = std::min(Scorer::kGroup, n_ids - first);
         std::int64_t rows[Scorer::kGroup];
         const void* data[Scorer::kGroup];
-        for (int i = 0; i < n; ++i) rows[i] = segment_.base + state.ids[static_cast<std::size_t>(first + i)];
+        for (int i = 0; i < n; ++i) rows[i] = segment_.base + state.rows.ids[static_cast<std::size_t>(first + i)];
         spec_.corpus.rows(rows, n, state.scratch.data(), data);
+        const void* ahead[Scorer::kGroup];
+        for (int i = 0; i < n; ++i) ahead[i] = static_cast<const std::byte*>(data[i]) + kScanAhead;
+        const void* const* next = ahead;  // only the first query finds rows that are not in cache
         for (int query = 0; query < count_; ++query) {
-            if (scorer_.is_nan(query)) continue;
-            add_hits(query, rows, data, n, query == 0, state.hits[static_cast<std::size_t>(query)]);
+            const auto q = static_cast<std::size_t>(query);
+            if (state.levels[q] != kCanonical || scorer_.is_nan(query)) continue;
+            add_hits(query, rows, data, next, n, state.hits[q]);
+            state.scanned.pairs += n;
+            next = nullptr;
         }
     }
 }
 
-void BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const* data, int n, bool is_scan,
-                           HitList& hits) const {
+int BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const* data, const void* const* next, int n,
+                          HitList& hits) const {
     double scores[Scorer::kGroup];
-    scorer_.scores(query, data, n, is_scan, scores);
+    scorer_.scores(query, data, next, n, scores);
+    int added = 0;
     for (int i = 0; i < n; ++i) {
-        if (scores[i] >= hits.tau() && spec_.permission.allows(first_ + query, rows[i])) hits.add({scores[i], rows[i]});
+        if (!(scores[i] >= hits.tau()) || !spec_.permission.allows(first_ + query, rows[i])) continue;
+        hits.add({scores[i], spec_.corpus.id(rows[i])});
+        ++added;
+    }
+    return added;
+}
+
+void BatchSearch::raise(int query, double tau) {
+    std::atomic<double>& shared = taus_[static_cast<std::size_t>(query)];
+    double current = shared.load(std::memory_order_relaxed);
+    while (current < tau && !shared.compare_exchange_weak(current, tau, std::memory_order_relaxed)) {
     }
 }
 
-void BatchSearch::raise(int query, float threshold) {
-    std::atomic<float>& shared = thresholds_[static_cast<std::size_t>(query)];
-    float current = shared.load(std::memory_order_relaxed);
-    while (current < threshold && !shared.compare_exchange_weak(current, threshold, std::memory_order_relaxed)) {
-    }
-}
-
-// The k best upper bounds, each less the width of its error, prove a threshold without reading a
-// single row again. Bounds of +inf (rows without one) prove nothing and are set aside. Returns how
-// many keys are left.
-std::size_t BatchSearch::discard_by_bounds(core::Key* keys, std::size_t count, int query, float max_add) {
-    core::Key* end = keys + count;
-    core::Key* proving = std::partition(keys, end, [](core::Key key) { return std::isinf(core::key_score(key)); });
-    if (end - proving > spec_.limit) {
-        core::Key* last = proving + (spec_.limit - 1);
-        std::nth_element(proving, last, end, std::greater<>());
-        raise(query, stage_->proven_threshold(query, core::key_score(*last), max_add));
-    }
-    const float threshold = this->threshold(query);
-    end = std::remove_if(proving, end, [threshold](core::Key key) { return core::key_score(key) < threshold; });
-    return static_cast<std::size_t>(end - keys);
-}
-
-void BatchSearch::compact(State& state, int query) {
-    const auto q = static_cast<std::size_t>(query);
-    core::Key* keys = state.keys.data() + q * plan_.key_capacity;
-    state.counts[q] = discard_by_bounds(keys, state.counts[q], query, state.panel->max_add);
-    const std::size_t room = plan_.key_capacity - static_cast<std::size_t>(plan_.chunk_rows);
-    if (2 * state.counts[q] <= room) return;
-    // Ties, or bounds too wide to tell: only the canonical scores can.
-    verify(keys, state.counts[q], query, state.hits[q], state.scratch.data());
-    state.counts[q] = 0;
-    raise(query, stage_->threshold(query, state.hits[q].tau()));
-}
-
-void BatchSearch::verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const {
-    std::sort(keys, keys + count, std::greater<>());
-    constexpr std::size_t kTogether = 4;  // as many as a kernel overlaps; the last few may be for nothing
-    for (std::size_t first = 0; first < count; first += kTogether) {
-        if (core::key_score(keys[first]) < stage_->threshold(query, hits.tau())) break;
-        const int n = static_cast<int>(std::min(kTogether, count - first));
-        std::int64_t rows[kTogether];
-        const void* data[kTogether];
-        for (int i = 0; i < n; ++i) rows[i] = segment_.base + core::key_row(keys[first + static_cast<std::size_t>(i)]);
-        spec_.corpus.rows(rows, n, scratch, data);
-        add_hits(query, rows, data, n, false, hits);
-    }
-}
-
-void BatchSearch::finish(int query, std::vector<std::unique_ptr<State>>& states) {
+void BatchSearch::finish(int query, std::vector<std::unique_ptr<BatchState>>& states) {
     HitList& hits = carried_[query];
-    std::vector<core::Key> keys;
-    float max_add = 0.0F;
     const auto q = static_cast<std::size_t>(query);
-    for (auto& state : states) {
-        hits.add_all(state->hits[q]);
-        if (!stage_) continue;
-        const core::Key* begin = state->keys.data() + q * plan_.key_capacity;
-        keys.insert(keys.end(), begin, begin + state->counts[q]);
-        max_add = std::max(max_add, state->panel->max_add);
-    }
-    if (keys.empty()) return;
-    const std::size_t left = discard_by_bounds(keys.data(), keys.size(), query, max_add);
+    for (auto& state : states) hits.add_all(state->hits[q]);
+    raise(query, hits.tau());
     runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
-    verify(keys.data(), left, query, hits, scratch.data());
+    Verified done{0, 0, 0};
+    double seconds = 0.0;
+    {
+        const Stopwatch watch(spec_.stats != nullptr, seconds);
+        for (const Level level : {kCodes, kFloat}) {
+            std::vector<core::Key> keys;
+            for (auto& state : states) {
+                const StageLane& lane = state->lanes[level];
+                if (lane.counts.empty() || lane.counts[q] == 0) continue;
+                const core::Key* begin = lane.keys.data() + q * plan_.key_capacity;
+                keys.insert(keys.end(), begin, begin + lane.counts[q]);
+            }
+            if (keys.empty()) continue;
+            done.rows += verify(level, keys.data(), keys.size(), keys.size(), 0, query, hits, scratch.data()).rows;
+        }
+    }
+    if (spec_.stats != nullptr) spec_.stats->add_verified(done.rows, seconds);
 }
 
 }  // namespace embmath::engine

@@ -1,16 +1,21 @@
-// One batch of queries against the corpus: filter chunk by chunk, then verify.
+// One batch of queries against the corpus: filter chunk by chunk, verify what survives.
+//
+// A query starts with the narrowest stage of the plan. Its threshold comes from canonical scores
+// only: the best bounds of its first rows are verified, and whenever its buffer of candidates fills,
+// those are, best bound first, until no bound reaches the threshold. A query for which that reads too
+// many rows in vain (ties, or codes that fit badly) hands over to the next wider stage for good.
 #pragma once
 
 #include <atomic>
 #include <memory>
-#include <optional>
 #include <vector>
 
+#include "engine/batch_state.hpp"
 #include "engine/hits.hpp"
 #include "engine/plan.hpp"
 #include "engine/scorer.hpp"
 #include "engine/search.hpp"
-#include "engine/tile_stage.hpp"
+#include "engine/stage.hpp"
 #include "runtime/parallel.hpp"
 
 namespace embmath::engine {
@@ -28,34 +33,41 @@ public:
     BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segment, std::int64_t first, int count,
                 HitList* carried);
 
-    struct State {
-        std::optional<Panel> panel;
-        std::vector<std::uint32_t> ids;             // rows of the chunk that may be returned
-        runtime::AlignedArray<float> scores;        // tile sums of 8 queries
-        runtime::AlignedArray<core::Key> keys;      // [query][capacity]: upper bounds not yet discarded
-        std::vector<std::size_t> counts;            // per query
-        std::vector<HitList> hits;                  // per query: verified
-        runtime::AlignedArray<std::byte> scratch;   // rows that had to be copied
-    };
+    using State = BatchState;
 
     int n_queries() const { return count_; }
+    void prepare(const Execution& execution, int workers);
     std::unique_ptr<State> make_state() const;
     void scan(State& state, runtime::Worker& worker, std::int64_t chunk);
     void finish(int query, std::vector<std::unique_ptr<State>>& states);
 
 private:
-    void collect_ids(State& state, std::int64_t chunk) const;
+    struct Verified {
+        std::int64_t rows, hits;
+        std::size_t left;
+    };
+
+    Level first_level() const;
+    Level wider(Level level) const;
+    StageLane& lane(State& state, Level level) const;
     RunLimit run_limit(std::int64_t first_row) const;
-    void scan_tiles(State& state, runtime::Worker& worker);
-    void scan_rows(State& state, runtime::Worker& worker) const;
-    void add_hits(int query, const std::int64_t* rows, const void* const* data, int n, bool is_scan, HitList& hits) const;
-    void compact(State& state, int query);
-    std::size_t discard_by_bounds(core::Key* keys, std::size_t count, int query, float max_add);
-    void verify(core::Key* keys, std::size_t count, int query, HitList& hits, std::byte* scratch) const;
-    void raise(int query, float threshold);
-    float threshold(int query) const {
-        return thresholds_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed);
-    }
+    void collect_ids(State& state, std::int64_t chunk) const;
+    Panel stored_panel(std::int64_t chunk, PanelRows& rows) const;
+    std::vector<Panel> sample(Level level, std::int64_t n_sample, std::vector<PanelBuffer>& buffers,
+                              std::vector<PanelRows>& rows) const;
+    Stage::Exclusion exclusion(int query) const;
+    void scan_panel(State& state, runtime::Worker& worker, Level level, const Panel& panel);
+    void scan_float(State& state, runtime::Worker& worker);
+    void scan_rows(State& state, runtime::Worker& worker);
+    void filter(State& state, Level level, const Panel& panel, int query, int query_of_group);
+    const core::Gate& refresh(StageLane& lane, Level level, const Panel& panel, int query) const;
+    void settle(State& state, Level level, int query);
+    Verified verify(Level level, core::Key* keys, std::size_t count, std::size_t budget, std::size_t keep, int query,
+                    HitList& hits, std::byte* scratch);
+    int add_hits(int query, const std::int64_t* rows, const void* const* data, const void* const* next, int n,
+                 HitList& hits) const;
+    void raise(int query, double tau);
+    double tau(int query) const { return taus_[static_cast<std::size_t>(query)].load(std::memory_order_relaxed); }
 
     const SearchSpec& spec_;
     const Plan& plan_;
@@ -64,8 +76,8 @@ private:
     int count_;
     HitList* carried_;
     Scorer scorer_;
-    std::optional<TileStage> stage_;
-    std::vector<std::atomic<float>> thresholds_;  // shared by all workers; only ever raised
+    std::unique_ptr<Stage> stages_[2];        // by Level; null where the plan has none
+    std::vector<std::atomic<double>> taus_;   // proven by canonical scores; shared, only ever raised
 };
 
 }  // namespace embmath::engine

@@ -3,24 +3,24 @@
 
 #include <cstdint>
 
+#include "embmath/search.hpp"
 #include "engine/rows.hpp"
 #include "kernel/table.hpp"
 
 namespace embmath::engine {
 
-// Three float32 matrices [nq][n], in each query's own units:
+// Two float32 matrices [nq][n], in each query's own units, under the gate that a query has once tau
+// is the score of its `rank`-th best row (0: the best; beyond the last: not known yet):
 //   upper    the bound by which a row is kept or discarded
 //   own      the threshold that the row's canonical score would set, were it tau
-//   proven   the threshold that the row's bound proves
-// The certificate holds iff proven <= own <= upper for every pair. Rows that hold NaN get NaN.
+// The certificate holds iff own <= upper for every pair. Rows that hold NaN get NaN.
 struct CertificateOut {
     float* upper;
     float* own;
-    float* proven;
 };
 
-// Throws ValueError where the metric and dtypes have no certified stage.
+// Throws ValueError where the metric and dtypes have no such stage.
 void lay_open(const kernel::KernelTable& table, Metric metric, const RowReader& queries, const RowReader& corpus,
-              const CertificateOut& out);
+              StageKind kind, std::int64_t rank, const CertificateOut& out);
 
 }  // namespace embmath::engine

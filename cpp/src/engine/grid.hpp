@@ -3,6 +3,7 @@
 // Many chunks: all workers share one batch and take chunks. Few chunks (a small corpus): each worker
 // takes whole batches. Either way a Batch object says what happens:
 //   Batch::State                      one worker's memory, reused from chunk to chunk
+//   batch.prepare(execution, workers)     once, before anything else
 //   batch.make_state() -> State
 //   batch.scan(state, worker, chunk)
 //   batch.finish(worker, query, states)   called once per query of the batch, after all chunks
@@ -37,6 +38,7 @@ void sweep_shared(const Grid& grid, const Execution& execution, const MakeBatch&
     const std::int64_t total = grid.n_batches() * grid.n_chunks;
     for (std::int64_t b = 0; b < grid.n_batches(); ++b) {
         auto batch = make_batch(b);
+        batch->prepare(execution, grid.workers);
         using State = typename decltype(batch)::element_type::State;
         std::vector<std::unique_ptr<State>> states(static_cast<std::size_t>(grid.workers));
         runtime::Tasks chunks(grid.n_chunks);
@@ -63,6 +65,7 @@ void sweep_split(const Grid& grid, const Execution& execution, const MakeBatch& 
         for (std::int64_t b; batches.take(b);) {
             auto batch = make_batch(b);
             using State = typename decltype(batch)::element_type::State;
+            batch->prepare(Execution{1, nullptr}, 1);
             std::vector<std::unique_ptr<State>> states;
             states.push_back(batch->make_state());
             for (std::int64_t chunk = 0; chunk < grid.n_chunks; ++chunk) {

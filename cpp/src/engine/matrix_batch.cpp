@@ -155,7 +155,7 @@ void MatrixBatch::sums(const State& state, int first, int n, int n_rows, std::si
     const std::size_t offset = step * kBlockRows;
     const float* queries = queries_.data() + static_cast<std::size_t>(first / kBlockRows) * block_words + offset + first % kBlockRows;
     const int n_blocks = (n_rows + kBlockRows - 1) / kBlockRows;
-    tile_({queries, n, state.blocks.data() + offset, static_cast<std::size_t>(n_blocks), block_words, n_steps, scores,
+    tile_({queries, n, state.blocks.data() + offset, static_cast<std::size_t>(n_blocks), block_words, n_steps, nullptr, scores,
            static_cast<std::size_t>(chunk_rows_)});
 }
 

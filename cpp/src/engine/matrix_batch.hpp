@@ -39,6 +39,7 @@ public:
     };
 
     int n_queries() const { return count_; }
+    void prepare(const Execution&, int) {}
     std::unique_ptr<State> make_state() const;
     void scan(State& state, runtime::Worker& worker, std::int64_t chunk);
     void finish(int, std::vector<std::unique_ptr<State>>&) {}

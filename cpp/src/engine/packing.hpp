@@ -4,13 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/panel.hpp"
 #include "engine/rows.hpp"
 #include "kernel/table.hpp"
 #include "runtime/memory.hpp"
 
 namespace embmath::engine {
-
-inline constexpr int kBlockRows = kernel::kBlockRows;
 
 // What a block is packed for. `scaled` rows are multiplied by powers of two where float32 sums could
 // overflow or underflow; differences of rows need common units, hence `plain`.

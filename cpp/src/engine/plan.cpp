@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "engine/code_stage.hpp"
+#include "engine/float_stage.hpp"
 #include "engine/scorer.hpp"
-#include "engine/tile_stage.hpp"
 
 namespace embmath::engine {
 
@@ -19,9 +20,35 @@ constexpr int kScanRows = 256;
 // 768); from three on, packing once and filtering in float32 wins.
 constexpr std::int64_t kScanQueries = 2;
 
-std::size_t key_capacity(std::int64_t limit, int chunk_rows) {
-    const std::int64_t kept = limit == kNoLimit ? 1024 : std::max<std::int64_t>(256, std::min(8 * limit, limit + 8192));
-    return static_cast<std::size_t>(kept + chunk_rows);
+// From this many queries on, making codes on the fly costs less than they save.
+constexpr std::int64_t kCodeQueries = 12;
+constexpr std::int64_t kCodeDims = 64;
+
+// Up to this many queries reading the codes takes longer than multiplying them twice.
+constexpr std::int64_t kWideQueries = 4;
+
+// A threshold from 64 times as many rows as are wanted leaves a few percent of the others, at the price
+// of a few percent more tile work.
+std::int64_t sample_rows(std::int64_t limit, std::int64_t n_rows) {
+    if (limit == kNoLimit) return 0;
+    const std::int64_t rows = std::min(std::max<std::int64_t>(1024, 64 * limit), n_rows / 16);
+    return rows >= 256 && rows >= 2 * limit ? rows : 0;
+}
+
+std::size_t key_capacity(std::int64_t limit) {
+    if (limit == kNoLimit) return 1024;
+    return static_cast<std::size_t>(std::max<std::int64_t>(768, std::min(20 * limit, limit + 8192)));
+}
+
+int code_digits(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit) {
+    const std::int64_t n_queries = spec.queries.n_rows();
+    const auto n_cols = static_cast<std::int64_t>(spec.queries.n_cols());
+    if (!spec.may_use_codes || !CodeStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols)) return 0;
+    // Where more than one row in a hundred is wanted, verifying them costs more than the filter saves.
+    if (limit != kNoLimit && 100 * limit > n_rows) return 0;
+    if (spec.codes == nullptr && (n_queries < kCodeQueries || n_cols < kCodeDims)) return 0;
+    const bool is_exact = spec.queries.dtype() == Dtype::i8 && spec.table.code_levels == 127;
+    return n_queries <= kWideQueries && !is_exact ? 2 : 1;
 }
 
 }  // namespace
@@ -31,31 +58,55 @@ int chunk_rows_for(std::size_t words_per_row) {
     return static_cast<int>(std::clamp<std::size_t>(rows / kChunkStep * kChunkStep, kChunkStep, 1008));
 }
 
+const char* describe(const Plan& plan) {
+    if (plan.code_digits == 0) return plan.has_float_stage ? "float32" : "canonical";
+    return plan.has_float_stage ? "int8, float32" : "int8";
+}
+
 Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t n_rows) {
     const std::int64_t n_queries = spec.queries.n_rows();
     const auto n_cols = static_cast<std::int64_t>(spec.queries.n_cols());
     const std::int64_t limit = spec.limit == kNoLimit ? kNoLimit : std::min(spec.limit, n_rows);
     const bool keeps_most = limit != kNoLimit && 4 * limit >= n_rows;
+    const std::size_t words = words_per_row(spec.metric, spec.queries.n_cols());
 
     Plan plan{};
-    plan.has_tile_stage = n_queries > kScanQueries && !keeps_most &&
-                          TileStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols);
-    const std::size_t words = words_per_row(spec.metric, spec.queries.n_cols());
-    plan.chunk_rows = plan.has_tile_stage ? chunk_rows_for(words) : kScanRows;
-    plan.key_capacity = plan.has_tile_stage ? key_capacity(limit, plan.chunk_rows) : 0;
+    plan.code_digits = code_digits(spec, n_rows, limit);
+    plan.has_float_stage = spec.may_use_float && n_queries > kScanQueries && !keeps_most &&
+                           FloatStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols);
+    plan.float_rows = chunk_rows_for(words);
+    if (plan.code_digits > 0) {
+        plan.chunk_rows = spec.codes != nullptr ? spec.codes->chunk_rows : chunk_rows_for((words + 3) / 4);
+    } else {
+        plan.chunk_rows = plan.has_float_stage ? plan.float_rows : kScanRows;
+    }
+    plan.float_rows = std::min(plan.float_rows, plan.chunk_rows);
+    plan.score_lanes = plan.code_digits == 1 ? spec.table.code_queries : kernel::kTileQueries;
+    const bool has_stage = plan.code_digits > 0 || plan.has_float_stage;
+    plan.sample_rows = has_stage ? sample_rows(limit, n_rows) : 0;
+    plan.key_capacity = has_stage ? key_capacity(limit) : 0;
 
     const double work = static_cast<double>(n_queries) * static_cast<double>(n_rows) * static_cast<double>(words);
     const std::size_t hit_bytes = sizeof(Hit) * static_cast<std::size_t>(limit == kNoLimit ? 64 : limit);
-    const std::size_t per_query =
-        plan.key_capacity * sizeof(core::Key) + 2 * hit_bytes + Scorer::bytes_per_query(spec.metric, spec.queries.n_cols()) + 4 * words;
+    const std::size_t key_bytes = plan.key_capacity * sizeof(core::Key);
+    const std::size_t per_query = key_bytes + 2 * hit_bytes +
+                                  Scorer::bytes_per_query(spec.metric, spec.queries.n_cols()) + 6 * words;
     const auto fitting = static_cast<std::int64_t>(kBatchBytes / per_query / kBlockRows * kBlockRows);
     plan.grid.n_queries = n_queries;
-    plan.grid.n_chunks = (n_rows + plan.chunk_rows - 1) / plan.chunk_rows;
-    plan.grid.workers = runtime::worker_count(execution, work);
+    plan.grid.n_chunks = plan.code_digits > 0 && spec.codes != nullptr
+                             ? static_cast<std::int64_t>(spec.codes->n_panels)
+                             : (n_rows + plan.chunk_rows - 1) / plan.chunk_rows;
+    // Stages need a fraction of a canonical scan's time: fewer threads are worth waking.
+    plan.grid.workers = runtime::worker_count(execution, plan.code_digits > 0 ? work / 4 : work);
     const std::int64_t wanted = std::min(kMaxBatch, (n_queries + kBlockRows - 1) / kBlockRows * kBlockRows);
     plan.grid.batch_queries = std::max<std::int64_t>(std::min(fitting, wanted), kBlockRows);
-    const std::uint64_t per_worker = static_cast<std::uint64_t>(std::min(plan.grid.batch_queries, n_queries)) * per_query +
-                                     Panel::bytes(spec.metric, spec.queries.n_cols(), plan.chunk_rows);
+    // Queries that change to the float32 stage need room for its candidates too.
+    const std::size_t fallback = plan.code_digits > 0 && plan.has_float_stage ? key_bytes : 0;
+    std::uint64_t per_worker = static_cast<std::uint64_t>(std::min(plan.grid.batch_queries, n_queries)) * (per_query + fallback) +
+                               PanelBuffer::bytes(words * kBlockRows, plan.float_rows);
+    if (plan.code_digits > 0 && spec.codes == nullptr) {
+        per_worker += PanelBuffer::bytes(CodePacker::block_words(spec.queries.n_cols()), plan.chunk_rows);
+    }
     require_memory(per_worker * static_cast<std::uint64_t>(plan.grid.workers), "search: workspace");
     return plan;
 }

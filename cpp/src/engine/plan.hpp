@@ -11,9 +11,13 @@
 namespace embmath::engine {
 
 struct Plan {
-    bool has_tile_stage;       // false: every row is scored canonically
+    int code_digits;           // of a query in the int8 stage; 0: that stage is not used
+    bool has_float_stage;      // false: rows that no other stage discards are scored canonically
     int chunk_rows;
-    std::size_t key_capacity;  // candidates a worker holds per query before it must compact them
+    int float_rows;            // rows that the float32 stage packs at a time
+    std::int64_t sample_rows;  // whose best give the first thresholds; 0: the first rows do
+    int score_lanes;           // tile sums that a worker holds for each row of a chunk
+    std::size_t key_capacity;  // candidates a worker holds per query before it must verify them
     Grid grid;
 };
 
@@ -21,5 +25,8 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
 
 // Rows of a packed chunk that stays in a core's L2 beside the queries it meets.
 int chunk_rows_for(std::size_t words_per_row);
+
+// "int8", "float32", "canonical" and their combinations.
+const char* describe(const Plan& plan);
 
 }  // namespace embmath::engine

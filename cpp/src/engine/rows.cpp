@@ -42,6 +42,16 @@ RowReader::RowReader(const MatrixView& view, std::int64_t n_cols)
     is_direct_ = is_aligned && (view.col_stride == size || n_cols <= 1);
 }
 
+RowReader::RowReader(const PagedRows& pages)
+    : pages_(pages),
+      n_cols_(static_cast<std::size_t>(pages.n_cols)),
+      row_bytes_(n_cols_ * core::size_of(pages.dtype)),
+      is_direct_(true) {
+    view_.n_rows = pages.n_rows;
+    view_.n_cols = pages.n_cols;
+    view_.dtype = pages.dtype;
+}
+
 bool RowReader::repeats_previous(std::int64_t index) const {
     return is_direct_ && index > 0 && std::memcmp(address(index), address(index - 1), row_bytes_) == 0;
 }

@@ -90,20 +90,20 @@ double Scorer::finish(std::int64_t query, const double* sums) const {
     }
 }
 
-void Scorer::values(std::int64_t query, const void* const* rows, int n_rows, std::ptrdiff_t ahead, double* out) const {
+void Scorer::values(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const {
     double sums[2 * kGroup];
-    canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, rows, n_rows, n_cols_,
-               ahead, sums);
+    canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, rows, next, n_rows,
+               n_cols_, sums);
     for (int i = 0; i < n_rows; ++i) out[i] = finish(query, sums + 2 * i);
 }
 
 double sq_norm(const kernel::KernelTable& table, Metric metric, Dtype dtype, const void* row, std::size_t n_cols) {
     double sums[2];
     if (is_bits(metric)) {  // a row shares with itself all the bits it has
-        find(table, CanonicalOp::jaccard, dtype)(row, &row, 1, n_cols, 0, sums);
+        find(table, CanonicalOp::jaccard, dtype)(row, &row, &row, 1, n_cols, sums);
         return sums[0];
     }
-    find(table, dtype == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm, dtype)(row, &row, 1, n_cols, 0, sums);
+    find(table, dtype == Dtype::f64 ? CanonicalOp::norm_separate : CanonicalOp::norm, dtype)(row, &row, &row, 1, n_cols, sums);
     return sums[1];
 }
 

@@ -44,15 +44,15 @@ public:
     // Float64, before the one rounding: a similarity, or a distance.
     double value(std::int64_t query, const void* row) const {
         double result;
-        values(query, &row, 1, 0, &result);
+        values(query, &row, &row, 1, &result);
         return result;
     }
 
     // Rounded and oriented: larger is better. NaN if either holds NaN. At most kGroup rows: several
     // at once overlap their additions and their cache misses.
-    // `is_scan`: the rows after these come next.
-    void scores(std::int64_t query, const void* const* rows, int n_rows, bool is_scan, double* out) const {
-        values(query, rows, n_rows, is_scan ? kScanAhead : 0, out);
+    // `next`: for each row one that will be read soon, or null.
+    void scores(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const {
+        values(query, rows, next == nullptr ? rows : next, n_rows, out);
         for (int i = 0; i < n_rows; ++i) {
             const double rounded = round_to(type_, out[i]);
             out[i] = is_similarity(metric_) ? rounded : -rounded;
@@ -60,7 +60,7 @@ public:
     }
     double score(std::int64_t query, const void* row) const {
         double result;
-        scores(query, &row, 1, false, &result);
+        scores(query, &row, nullptr, 1, &result);
         return result;
     }
 
@@ -73,7 +73,7 @@ public:
     static std::size_t bytes_per_query(Metric metric, std::size_t n_cols);
 
 private:
-    void values(std::int64_t query, const void* const* rows, int n_rows, std::ptrdiff_t ahead, double* out) const;
+    void values(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const;
     double finish(std::int64_t query, const double* sums) const;
     double cosine(double dot, double sq_norm, std::int64_t query) const;
 

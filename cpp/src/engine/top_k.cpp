@@ -44,7 +44,7 @@ struct RowOut {
 class KeySelector {
 public:
     KeySelector(const kernel::KernelTable& table, std::int64_t n, std::int64_t k, bool largest)
-        : select_(table.select[static_cast<int>(kernel::SelectOp::affine_f32)]),
+        : select_(table.select[static_cast<int>(kernel::SelectOp::affine_f32_1)]),
           k_(static_cast<std::size_t>(k)),
           sign_(largest ? 1.0F : -1.0F),
           chunk_(kChunk), mul_(kChunk), add_(kChunk), ids_(kChunk), valid_(kChunk / kernel::kBlockRows),
@@ -83,8 +83,8 @@ private:
             for (unsigned lane = 0; lane < kernel::kBlockRows; ++lane) valid |= (x[lane] == x[lane] ? 1u : 0u) << lane;
             valid_[block] = static_cast<std::uint16_t>(valid);
         }
-        count_ += select_({chunk_.data(), n_blocks, mul_.data(), add_.data(), 0.0F, threshold_, ids_.data(), valid_.data(),
-                           nullptr, 0xffffffffu, keys_.data() + count_});
+        count_ += select_({chunk_.data(), nullptr, n_blocks, mul_.data(), {add_.data()}, 1.0F, 0.0F, {}, threshold_,
+                           ids_.data(), valid_.data(), nullptr, 0xffffffffu, keys_.data() + count_});
     }
 
     void compact() {

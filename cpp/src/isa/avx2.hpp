@@ -16,6 +16,7 @@ struct Avx2 {
     }
 
     static constexpr int canonical_rows = 2;
+    static constexpr int code_levels = kPairSafeCodes;
 
     struct F32 {
         __m256 low, high;
@@ -200,8 +201,28 @@ struct Avx2 {
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept {
         return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
     }
+    static EMBMATH_INLINE I32 to_i32(F32 a) noexcept {
+        return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)};
+    }
+    static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {
+        const __m128i low = low_bytes(a.low), high = low_bytes(a.high);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_unpacklo_epi64(low, high));
+    }
+    static EMBMATH_INLINE I32 dot_bytes(I32 acc, I32 rows, I32 query) noexcept {
+        return {dot_bytes8(acc.low, rows.low, query.low), dot_bytes8(acc.high, rows.high, query.high)};
+    }
 
 private:
+    static EMBMATH_INLINE __m256i dot_bytes8(__m256i acc, __m256i rows, __m256i query) noexcept {
+        const __m256i pairs = _mm256_maddubs_epi16(rows, query);
+        return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    static EMBMATH_INLINE __m128i low_bytes(__m256i a) noexcept {
+        const __m256i each = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                              0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+        const __m256i halves = _mm256_shuffle_epi8(a, each);
+        return _mm_unpacklo_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    }
     static EMBMATH_INLINE __m256 widen_bf16(__m128i halves) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
     }

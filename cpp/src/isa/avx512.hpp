@@ -1,4 +1,4 @@
-// AVX-512 (F, BW, DQ, VL) and, as a row of its own, the VNNI generation with VPOPCNTDQ.
+// AVX-512 (F, BW, DQ, VL).
 #pragma once
 
 #include <immintrin.h>
@@ -17,6 +17,7 @@ struct Avx512 {
     }
 
     static constexpr int canonical_rows = 4;
+    static constexpr int code_levels = kPairSafeCodes;
 
     using F32 = __m512;
     using I32 = __m512i;
@@ -136,6 +137,14 @@ struct Avx512 {
     static EMBMATH_INLINE I32 bit_and(I32 a, I32 b) noexcept { return _mm512_and_si512(a, b); }
     static EMBMATH_INLINE I32 bit_xor(I32 a, I32 b) noexcept { return _mm512_xor_si512(a, b); }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept { return _mm512_cvtepi32_ps(a); }
+    static EMBMATH_INLINE I32 to_i32(F32 a) noexcept { return _mm512_cvtps_epi32(a); }
+    static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+    }
+    static EMBMATH_INLINE I32 dot_bytes(I32 acc, I32 rows, I32 query) noexcept {
+        const __m512i pairs = _mm512_maddubs_epi16(rows, query);
+        return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    }
     // A table of nibble counts, then two widening additions of neighbours.
     static EMBMATH_INLINE I32 popcount(I32 a) noexcept {
         const __m512i table = _mm512_set4_epi32(0x04030302, 0x03020201, 0x03020201, 0x02010100);

@@ -22,13 +22,19 @@ struct TileShape {
     int blocks;
 };
 
+// Largest |query code| that dot_bytes() takes. A saturating multiply-add of byte pairs stays exact up
+// to 64: 2 * 255 * 64 = 32,640 < 2^15.
+inline constexpr int kFullCodes = 127, kPairSafeCodes = 64;
+
 template <class I>
 concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, typename I::F32 (&block)[16],
                        const float* f_in, float* f_out, const double* g_in, double* g_out,
-                       const std::uint32_t* i_in, std::uint32_t* i_out, core::Key* keys, Mask mask) {
+                       const std::uint32_t* i_in, std::uint32_t* i_out, std::uint8_t* b_out, core::Key* keys,
+                       Mask mask) {
     { I::name } -> std::convertible_to<const char*>;
     { I::tile(1).queries } -> std::convertible_to<int>;        // register tile for up to this many queries
     { I::canonical_rows } -> std::convertible_to<int>;         // rows whose float64 sums fit the registers
+    { I::code_levels } -> std::convertible_to<int>;            // kFullCodes or kPairSafeCodes
     { I::load(f_in) } -> std::same_as<typename I::F32>;
     { I::broadcast(1.0F) } -> std::same_as<typename I::F32>;
     { I::store(f_out, f) };
@@ -65,6 +71,9 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
     { I::popcount(i) } -> std::same_as<typename I::I32>;
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
+    { I::to_i32(f) } -> std::same_as<typename I::I32>;     // to nearest, ties to even
+    { I::store_bytes(b_out, i) };                          // the low byte of each lane
+    { I::dot_bytes(i, i, i) } -> std::same_as<typename I::I32>;  // acc + sum of 4 (u8 row * s8 query)
 };
 
 }  // namespace embmath::isa

@@ -13,6 +13,7 @@ struct Scalar {
     static constexpr TileShape tile(int queries) { return {queries >= 2 ? 2 : 1, 1}; }
 
     static constexpr int canonical_rows = 1;
+    static constexpr int code_levels = kFullCodes;
 
     template <class T>
     struct Lanes {
@@ -133,6 +134,25 @@ struct Scalar {
     }
     static EMBMATH_INLINE F32 to_f32(const I32& a) noexcept {
         return fill<float>([&](int l) { return static_cast<float>(static_cast<std::int32_t>(a.lane[l])); });
+    }
+    // Adding and removing 1.5 * 2^23 rounds to an integer; what lies beyond 2^22 is nobody's code.
+    static EMBMATH_INLINE I32 to_i32(const F32& a) noexcept {
+        return fill<std::uint32_t>([&](int l) {
+            return core::bit_cast<std::uint32_t>(a.lane[l] + 0x1.8p23F) - core::bit_cast<std::uint32_t>(0x1.8p23F);
+        });
+    }
+    static EMBMATH_INLINE void store_bytes(std::uint8_t* p, const I32& a) noexcept {
+        for (int l = 0; l < kLanes; ++l) p[l] = static_cast<std::uint8_t>(a.lane[l]);
+    }
+    static EMBMATH_INLINE I32 dot_bytes(const I32& acc, const I32& rows, const I32& query) noexcept {
+        return fill<std::uint32_t>([&](int l) {
+            std::uint32_t sum = acc.lane[l];
+            for (int byte = 0; byte < 32; byte += 8) {
+                const std::int32_t row = static_cast<std::uint8_t>(rows.lane[l] >> byte);
+                sum += static_cast<std::uint32_t>(row * static_cast<std::int8_t>(query.lane[l] >> byte));
+            }
+            return sum;
+        });
     }
 };
 

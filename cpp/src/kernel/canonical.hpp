@@ -51,19 +51,22 @@ struct CanonicalState {
 // R rows side by side: their chains overlap, and so do their cache misses. One row alone is bound by
 // the latency of its additions (4 cycles per 16 dimensions).
 template <class I, class D, CanonicalOp op, int R>
-EMBMATH_INLINE void canonical_rows(const double* query, const void* const* rows, std::size_t n_cols,
-                                   std::ptrdiff_t ahead, double* sums) noexcept {
-    const typename D::storage* x[R];
+EMBMATH_INLINE void canonical_rows(const double* query, const void* const* rows, const void* const* next,
+                                   std::size_t n_cols, double* sums) noexcept {
+    const typename D::storage *x[R], *ahead[R];
     CanonicalState<I, op> state[R];
     EMBMATH_UNROLL
-    for (int r = 0; r < R; ++r) x[r] = static_cast<const typename D::storage*>(rows[r]);
+    for (int r = 0; r < R; ++r) {
+        x[r] = static_cast<const typename D::storage*>(rows[r]);
+        ahead[r] = static_cast<const typename D::storage*>(next[r]);
+    }
     std::size_t col = 0;
     for (; col + kLanes <= n_cols; col += kLanes) {
         EMBMATH_UNROLL
         for (int r = 0; r < R; ++r) {
             // Into L2: float64 sums fill the scheduler before enough cache misses are in flight, and a
             // scan stays at 9 of 15 GB/s without. A prefetch past the last row never faults.
-            __builtin_prefetch(reinterpret_cast<const char*>(x[r] + col) + ahead, 0, 2);
+            __builtin_prefetch(ahead[r] + col, 0, 2);
             state[r].step(query + col, load_f64<I, D>(x[r] + col));
         }
     }
@@ -77,15 +80,15 @@ EMBMATH_INLINE void canonical_rows(const double* query, const void* const* rows,
 
 // sums[2 r]: the product or distance sum of row r; sums[2 r + 1]: its squared norm, where the op has one.
 template <class I, class D, CanonicalOp op>
-void canonical(const void* query, const void* const* rows, int n_rows, std::size_t n_cols, std::ptrdiff_t ahead,
+void canonical(const void* query, const void* const* rows, const void* const* next, int n_rows, std::size_t n_cols,
                double* sums) noexcept {
     constexpr int kRows = I::canonical_rows;
     const auto* q = static_cast<const double*>(query);
     int row = 0;
     for (; row + kRows <= n_rows; row += kRows) {
-        canonical_rows<I, D, op, kRows>(q, rows + row, n_cols, ahead, sums + 2 * row);
+        canonical_rows<I, D, op, kRows>(q, rows + row, next + row, n_cols, sums + 2 * row);
     }
-    for (; row < n_rows; ++row) canonical_rows<I, D, op, 1>(q, rows + row, n_cols, ahead, sums + 2 * row);
+    for (; row < n_rows; ++row) canonical_rows<I, D, op, 1>(q, rows + row, next + row, n_cols, sums + 2 * row);
 }
 
 template <class I>
@@ -124,7 +127,7 @@ EMBMATH_INLINE void count_row(const std::uint8_t* query, const std::uint8_t* row
 }
 
 template <class I, CanonicalOp op>
-void count_bits(const void* query, const void* const* rows, int n_rows, std::size_t n_bytes, std::ptrdiff_t,
+void count_bits(const void* query, const void* const* rows, const void* const*, int n_rows, std::size_t n_bytes,
                 double* sums) noexcept {
     for (int row = 0; row < n_rows; ++row) {
         count_row<I, op>(static_cast<const std::uint8_t*>(query), static_cast<const std::uint8_t*>(rows[row]), n_bytes,

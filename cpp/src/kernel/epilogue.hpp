@@ -9,25 +9,47 @@
 
 namespace embmath::kernel {
 
-// Upper bound of 16 rows from their sums; NaN (no bound) becomes +inf, which nothing outranks.
+constexpr int n_terms(SelectOp op) {
+    switch (op) {
+        case SelectOp::affine_i32_2:
+        case SelectOp::wide_i32_2: return 2;
+        case SelectOp::affine_i32_3:
+        case SelectOp::wide_i32_3: return 3;
+        default: return 1;
+    }
+}
+constexpr bool is_wide(SelectOp op) {
+    return op == SelectOp::wide_i32_1 || op == SelectOp::wide_i32_2 || op == SelectOp::wide_i32_3;
+}
+
+template <class I, SelectOp op>
+EMBMATH_INLINE typename I::F32 tile_sum(const SelectArgs& args, std::size_t first) noexcept {
+    if constexpr (op == SelectOp::affine_f32_1) {
+        return I::load(static_cast<const float*>(args.scores) + first);
+    } else {
+        const auto sum = I::to_f32(I::load(static_cast<const std::uint32_t*>(args.scores) + first));
+        if constexpr (!is_wide(op)) return sum;
+        const auto low = I::to_f32(I::load(static_cast<const std::uint32_t*>(args.low_scores) + first));
+        return I::fma(sum, I::broadcast(static_cast<float>(kDigitBase)), low);
+    }
+}
+
+// Upper bound of 16 rows from their sums; NaN: no bound.
 template <class I, SelectOp op>
 EMBMATH_INLINE typename I::F32 upper_bound(const SelectArgs& args, std::size_t first) noexcept {
-    const auto add_scale = I::broadcast(args.add_scale);
-    const auto add = I::load(args.add + first);
+    const auto sum = tile_sum<I, op>(args, first);
     typename I::F32 bound;
     if constexpr (op == SelectOp::ratio_i32) {
-        const auto shared = I::to_f32(I::load(static_cast<const std::uint32_t*>(args.scores) + first));
-        bound = I::div(shared, I::sub(I::add(add, add_scale), shared));
+        bound = I::div(sum, I::sub(I::add(I::load(args.add[0] + first), I::broadcast(args.constant)), sum));
     } else {
-        typename I::F32 sum;
-        if constexpr (op == SelectOp::affine_i32) {
-            sum = I::to_f32(I::load(static_cast<const std::uint32_t*>(args.scores) + first));
-        } else {
-            sum = I::load(static_cast<const float*>(args.scores) + first);
+        constexpr int kTerms = n_terms(op);
+        bound = I::broadcast(args.constant);
+        for (int i = 0; i < kTerms; ++i) {
+            bound = I::fma(I::load(args.add[i] + first), I::broadcast(args.weight[i]), bound);
         }
-        bound = I::fma(add, add_scale, I::mul(sum, I::load(args.mul + first)));
+        bound = I::fma(sum, I::mul(I::load(args.mul + first), I::broadcast(args.scale)), bound);
     }
-    return I::min(bound, I::broadcast(__builtin_inff()));
+    return bound;
 }
 
 EMBMATH_INLINE isa::Mask permitted(const SelectArgs& args, isa::Mask mask, const std::uint32_t* ids) noexcept {
@@ -40,19 +62,42 @@ EMBMATH_INLINE isa::Mask permitted(const SelectArgs& args, isa::Mask mask, const
     return kept;
 }
 
+// One block's survivors. Without a bound the key says +inf, which nothing outranks.
+template <class I>
+EMBMATH_INLINE std::size_t keep(const SelectArgs& args, std::size_t block, typename I::F32 bound, isa::Mask mask,
+                                core::Key* keys) noexcept {
+    constexpr std::uint32_t kNone = 0xffffffffu;
+    const std::uint32_t* ids = args.ids + block * isa::kLanes;
+    mask &= args.valid[block];
+    if (args.allowed != nullptr || args.excluded != kNone) mask = permitted(args, mask, ids);
+    if (mask == 0) return 0;
+    return static_cast<std::size_t>(I::push_keys(keys, mask, I::min(bound, I::broadcast(__builtin_inff())), ids));
+}
+
+// Four blocks at a time: with a good threshold most groups hold no survivor and cost one branch.
 template <class I, SelectOp op>
 std::size_t select(const SelectArgs& args) noexcept {
-    constexpr std::uint32_t kNone = 0xffffffffu;
-    const bool has_own_mask = args.allowed != nullptr || args.excluded != kNone;
+    constexpr int kTogether = 4;
     const auto threshold = I::broadcast(args.threshold);
-    std::size_t count = 0;
-    for (std::size_t block = 0; block < args.n_blocks; ++block) {
-        const std::size_t first = block * isa::kLanes;
-        const auto bound = upper_bound<I, op>(args, first);
-        isa::Mask mask = I::not_less(bound, threshold) & args.valid[block];
-        if (mask == 0) continue;
-        if (has_own_mask) mask = permitted(args, mask, args.ids + first);
-        count += static_cast<std::size_t>(I::push_keys(args.keys + count, mask, bound, args.ids + first));
+    std::size_t count = 0, block = 0;
+    for (; block + kTogether <= args.n_blocks; block += kTogether) {
+        typename I::F32 bound[kTogether];
+        isa::Mask mask[kTogether], any = 0;
+        EMBMATH_UNROLL
+        for (int i = 0; i < kTogether; ++i) {
+            bound[i] = upper_bound<I, op>(args, (block + i) * isa::kLanes);
+            mask[i] = I::not_less(bound[i], threshold);
+            any |= mask[i];
+        }
+        if (any == 0) continue;
+        EMBMATH_UNROLL
+        for (int i = 0; i < kTogether; ++i) {
+            if (mask[i] != 0) count += keep<I>(args, block + i, bound[i], mask[i], args.keys + count);
+        }
+    }
+    for (; block < args.n_blocks; ++block) {
+        const auto bound = upper_bound<I, op>(args, block * isa::kLanes);
+        count += keep<I>(args, block, bound, I::not_less(bound, threshold), args.keys + count);
     }
     return count;
 }

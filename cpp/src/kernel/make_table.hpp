@@ -2,6 +2,8 @@
 #pragma once
 
 #include "kernel/canonical.hpp"
+#include "kernel/encode.hpp"
+#include "kernel/matrix_tile.hpp"
 #include "kernel/epilogue.hpp"
 #include "kernel/pack.hpp"
 #include "kernel/rows.hpp"
@@ -39,6 +41,29 @@ constexpr void add_scale(KernelTable& table) {
     ((table.scale[static_cast<int>(Ds::id)] = &scale<I, Ds>), ...);
 }
 
+template <class I, class... Ds>
+constexpr void add_encode(KernelTable& table) {
+    ((table.encode[static_cast<int>(Ds::id)] = &encode<I, Ds>), ...);
+    table.encode[static_cast<int>(Dtype::i8)] = &encode_exact<I>;
+    table.code_levels = I::code_levels;
+}
+
+template <class I>
+constexpr void add_code_tile(KernelTable& table) {
+    if constexpr (requires { typename I::Matrix; }) {
+        table.tile[static_cast<int>(TileOp::code_dot)] = &matrix_tile<I>;
+        table.code_queries = kMatrixQueries;
+    } else {
+        table.tile[static_cast<int>(TileOp::code_dot)] = &tile<I, CodeDotStep<I>>;
+        table.code_queries = kTileQueries;
+    }
+}
+
+template <class I, SelectOp... ops>
+constexpr void add_select(KernelTable& table) {
+    ((table.select[static_cast<int>(ops)] = &select<I, ops>), ...);
+}
+
 template <class I>
 constexpr void add_bits(KernelTable& table) {
     constexpr int kBits = static_cast<int>(Dtype::u8);
@@ -53,15 +78,16 @@ constexpr KernelTable make_table() {
     table.name = I::name;
     add_dtypes<I, core::F16, core::BF16, core::F32, core::F64, core::I8, core::U8>(table);
     add_scale<I, core::F16, core::BF16, core::F32, core::F64>(table);
+    add_encode<I, core::F16, core::BF16, core::F32, core::F64, core::U8>(table);
     add_bits<I>(table);
     table.tile[static_cast<int>(TileOp::dot)] = &tile<I, DotStep<I>>;
     table.tile[static_cast<int>(TileOp::sqdiff)] = &tile<I, SqDiffStep<I>>;
     table.tile[static_cast<int>(TileOp::absdiff)] = &tile<I, AbsDiffStep<I>>;
     table.tile[static_cast<int>(TileOp::xor_count)] = &tile<I, XorCountStep<I>>;
     table.tile[static_cast<int>(TileOp::and_count)] = &tile<I, AndCountStep<I>>;
-    table.select[static_cast<int>(SelectOp::affine_f32)] = &select<I, SelectOp::affine_f32>;
-    table.select[static_cast<int>(SelectOp::affine_i32)] = &select<I, SelectOp::affine_i32>;
-    table.select[static_cast<int>(SelectOp::ratio_i32)] = &select<I, SelectOp::ratio_i32>;
+    add_code_tile<I>(table);
+    add_select<I, SelectOp::affine_f32_1, SelectOp::affine_i32_1, SelectOp::affine_i32_2, SelectOp::affine_i32_3,
+               SelectOp::wide_i32_1, SelectOp::wide_i32_2, SelectOp::wide_i32_3, SelectOp::ratio_i32>(table);
     table.finish[static_cast<int>(FinishOp::scaled)] = &finish<I, FinishOp::scaled>;
     table.finish[static_cast<int>(FinishOp::clamped)] = &finish<I, FinishOp::clamped>;
     table.finish[static_cast<int>(FinishOp::plain)] = &finish<I, FinishOp::plain>;

@@ -16,12 +16,17 @@ inline constexpr int kBlockRows = 16;
 inline constexpr int kTileQueries = 8;  // most queries one tile call takes: half a packed block
 
 // Sums a tile accumulates, word by word.
-enum class TileOp : std::uint8_t { dot, sqdiff, absdiff, xor_count, and_count };
-inline constexpr int kTileOpCount = 5;
+enum class TileOp : std::uint8_t { dot, sqdiff, absdiff, xor_count, and_count, code_dot };
+inline constexpr int kTileOpCount = 6;
 
-// How a tile sum becomes an upper bound that is compared with a threshold.
-enum class SelectOp : std::uint8_t { affine_f32, affine_i32, ratio_i32 };
-inline constexpr int kSelectOpCount = 3;
+// How a tile sum becomes an upper bound that is compared with a threshold. The last number: terms
+// added per row. "wide" sums come as two digits, 128 * high + low.
+enum class SelectOp : std::uint8_t {
+    affine_f32_1, affine_i32_1, affine_i32_2, affine_i32_3, wide_i32_1, wide_i32_2, wide_i32_3, ratio_i32
+};
+inline constexpr int kSelectOpCount = 8;
+inline constexpr int kMaxTerms = 3;
+inline constexpr int kDigitBase = 128;
 
 // How a tile sum becomes an element of a result matrix.
 enum class FinishOp : std::uint8_t { scaled, clamped, plain, root };
@@ -44,23 +49,46 @@ struct PackArgs {
     float* max_abs;           // 16
 };
 
+// A row as int8 codes: code = round(x * levels / max|x|), integers as they are.
+struct EncodeArgs {
+    const void* row;
+    std::size_t n_cols;
+    int levels;
+    int bias;             // added to each code
+    std::ptrdiff_t ahead; // bytes from the row to memory that will be read soon, or 0
+    std::uint8_t* codes;  // ceil(n_cols / 16) * 16 bytes, the last of them codes of zeros
+};
+
+// Float64 sums over a row x and its codes c: what its least-squares scale and residual follow from.
+struct EncodeSums {
+    double max_abs;   // float32; of integers 1
+    double sq_norm;   // |x|^2
+    double product;   // <x, c>
+    double sq_code;   // |c|^2
+};
+
 struct TileArgs {
     const void* queries;       // into a packed block, at the first query's lane
-    int n_queries;             // 1..8
+    int n_queries;             // 1..8, or up to KernelTable::code_queries
     const void* panel;         // packed blocks
     std::size_t n_blocks;
     std::size_t block_stride;  // words from block to block
     std::size_t n_steps;
+    const void* start;         // what each query's sums start from, one word each; null: zero
     void* scores;              // [n_queries][ld] words
     std::size_t ld;
+    const void* query_rows = nullptr;  // codes, query by query, where the table takes more than 8
+    std::size_t query_words = 0;       // from query to query
 };
 
 struct SelectArgs {
     const void* scores;           // one query's tile sums, n_blocks * 16 words
+    const void* low_scores;       // of a wide sum
     std::size_t n_blocks;
     const float* mul;             // per row
-    const float* add;             // per row
-    float add_scale;
+    const float* add[kMaxTerms];  // per row
+    float scale, constant;        // bound = sum * mul * scale + constant + add[0] * weight[0] + ...
+    float weight[kMaxTerms];
     float threshold;
     const std::uint32_t* ids;     // per row
     const std::uint16_t* valid;   // per block: bit l set if row l may be returned
@@ -83,14 +111,15 @@ struct FinishArgs {
 };
 
 using PackFn = void (*)(const PackArgs&) noexcept;
+using EncodeFn = EncodeSums (*)(const EncodeArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
 // Returns whether any element is suspect: float32 may have lost more than rounding.
 using FinishFn = bool (*)(const FinishArgs&) noexcept;
 // `query`: float64 padded with zeros to a multiple of 16 (packed bits: the bytes). sums: two values
-// for each of the n_rows rows. `ahead`: bytes from a row to memory that will be read soon, or 0.
-using CanonicalFn = void (*)(const void* query, const void* const* rows, int n_rows, std::size_t n_cols,
-                             std::ptrdiff_t ahead, double* sums) noexcept;
+// for each of the n_rows rows. `next`: for each row one that will be read soon; may be `rows` itself.
+using CanonicalFn = void (*)(const void* query, const void* const* rows, const void* const* next, int n_rows,
+                             std::size_t n_cols, double* sums) noexcept;
 // Writes ceil(n/16)*16 float64, zeros after the last.
 using WidenFn = void (*)(const void* row, std::size_t n_cols, double* out) noexcept;
 // out = x * factor in float64, rounded to the row's own type (through float32 if that is narrower).
@@ -100,6 +129,9 @@ struct KernelTable {
     const char* name;
     PackFn pack[kDtypeCount];
     PackFn pack_words;  // rows of bytes, four to a word; n_cols counts bytes
+    EncodeFn encode[kDtypeCount];
+    int code_levels;    // largest |query code| that TileOp::code_dot takes
+    int code_queries;   // most queries that it takes at once
     TileFn tile[kTileOpCount];
     SelectFn select[kSelectOpCount];
     FinishFn finish[kFinishOpCount];

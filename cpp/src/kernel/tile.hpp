@@ -37,6 +37,14 @@ struct AbsDiffStep {
     static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::add(acc, I::abs(I::sub(q, x))); }
 };
 
+// Words of four codes: unsigned (biased) in the rows, signed in the queries.
+template <class I>
+struct CodeDotStep {
+    using Word = std::uint32_t;
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::dot_bytes(acc, x, q); }
+};
+
 template <class I>
 struct XorCountStep {
     using Word = std::uint32_t;
@@ -53,14 +61,15 @@ struct AndCountStep {
 
 template <class I, class Op, int Q, int B>
 EMBMATH_INLINE void tile_registers(const typename Op::Word* queries, const typename Op::Word* panel,
-                                   const TileArgs& args, typename Op::Word* scores) noexcept {
+                                   const TileArgs& args, const typename Op::Word* start,
+                                   typename Op::Word* scores) noexcept {
     using Word = typename Op::Word;
     using Vector = decltype(I::broadcast(Word{}));
     Vector acc[Q][B];
     EMBMATH_UNROLL
     for (int q = 0; q < Q; ++q) {
         EMBMATH_UNROLL
-        for (int b = 0; b < B; ++b) acc[q][b] = I::broadcast(Word{});
+        for (int b = 0; b < B; ++b) acc[q][b] = I::broadcast(start == nullptr ? Word{} : start[q]);
     }
     for (std::size_t step = 0; step < args.n_steps; ++step) {
         Vector rows[B];
@@ -87,12 +96,14 @@ EMBMATH_INLINE void tile_blocks(const TileArgs& args, int first_query) noexcept 
     const auto* queries = static_cast<const Word*>(args.queries) + first_query;
     const auto* panel = static_cast<const Word*>(args.panel);
     auto* scores = static_cast<Word*>(args.scores) + first_query * args.ld;
+    const Word* start = args.start == nullptr ? nullptr : static_cast<const Word*>(args.start) + first_query;
     std::size_t block = 0;
     for (; block + kBlocks <= args.n_blocks; block += kBlocks) {
-        tile_registers<I, Op, Q, kBlocks>(queries, panel + block * args.block_stride, args, scores + block * isa::kLanes);
+        tile_registers<I, Op, Q, kBlocks>(queries, panel + block * args.block_stride, args, start,
+                                          scores + block * isa::kLanes);
     }
     for (; block < args.n_blocks; ++block) {
-        tile_registers<I, Op, Q, 1>(queries, panel + block * args.block_stride, args, scores + block * isa::kLanes);
+        tile_registers<I, Op, Q, 1>(queries, panel + block * args.block_stride, args, start, scores + block * isa::kLanes);
     }
 }
 

@@ -26,6 +26,8 @@ public:
     T& operator[](std::size_t i) { return data_.get()[i]; }
     const T& operator[](std::size_t i) const { return data_.get()[i]; }
     T* begin() { return data(); }
+    const T* begin() const { return data(); }
+    const T* end() const { return data() + size_; }
     T* end() { return data() + size_; }
 
 private:

@@ -1,0 +1,83 @@
+// A searchable collection that changes: exact rows, and beside them codes that make searches cheap.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "embmath/runtime.hpp"
+#include "embmath/search.hpp"
+#include "embmath/types.hpp"
+
+namespace embmath {
+
+namespace engine {
+class IndexStore;
+struct Snapshot;
+}  // namespace engine
+
+struct IndexOptions {
+    Metric metric = Metric::cosine;
+    Dtype dtype = Dtype::f32;
+    std::int64_t n_cols = 0;
+    bool has_codes = true;     // keep int8 codes
+    bool copies_rows = false;  // else rows are read where they lie, if they are contiguous and aligned
+};
+
+struct IndexStats {
+    std::int64_t rows = 0;          // that can be found
+    std::int64_t removed = 0;       // places not yet reclaimed
+    std::int64_t pages = 0;
+    std::int64_t copied_rows = 0;   // kept by the index itself
+    std::uint64_t code_bytes = 0;   // codes and their scalars
+    std::uint64_t row_bytes = 0;    // of copied rows
+    std::uint64_t table_bytes = 0;  // ids and places
+};
+
+// Everything the index held at one moment; later changes of the index do not reach it.
+class IndexView {
+public:
+    explicit IndexView(std::shared_ptr<const engine::Snapshot> snapshot) : snapshot_(std::move(snapshot)) {}
+
+    std::int64_t n_rows() const;
+    IndexStats stats() const;
+    void ids(std::int64_t* out) const;  // in the order in which masks are given
+    bool contains(std::int64_t id) const;
+
+    // As for arrays (search.hpp), with ids in place of row numbers: ties go to the lowest id, and
+    // exclude_self leaves out the row whose id is the query's number.
+    void search(const MatrixView& queries, std::int64_t columns, const SearchOptions& options, const Execution& execution,
+                void* values, std::int64_t* ids) const;
+    RangeHits range_search(const MatrixView& queries, const SearchOptions& options, const Execution& execution) const;
+
+    // The stored rows, contiguous. Throws ValueError for an id that is not there.
+    void reconstruct(const std::int64_t* ids, std::int64_t n, void* out) const;
+
+private:
+    std::shared_ptr<const engine::Snapshot> snapshot_;
+};
+
+class Index {
+public:
+    explicit Index(const IndexOptions& options);
+    ~Index();
+    Index(const Index&) = delete;
+    Index& operator=(const Index&) = delete;
+
+    const IndexOptions& options() const;
+
+    // What searches from now on see. Never waits for a change that is under way.
+    IndexView view() const;
+
+    // One change at a time; each is seen whole or not at all. `owner` keeps rows alive that are read
+    // where they lie. `ids`: null for the numbers after the largest so far.
+    std::vector<std::int64_t> add(const MatrixView& rows, const std::int64_t* ids, std::shared_ptr<const void> owner,
+                                  const Execution& execution);
+    void update(const std::int64_t* ids, const MatrixView& rows, std::shared_ptr<const void> owner, const Execution& execution);
+    void remove(const std::int64_t* ids, std::int64_t n, const Execution& execution);
+
+private:
+    std::unique_ptr<engine::IndexStore> store_;
+};
+
+}  // namespace embmath

@@ -1,0 +1,79 @@
+// A chunk of packed rows as a stage sees it, and the memory in which such chunks are made.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/bounds.hpp"
+#include "engine/rows.hpp"
+#include "kernel/table.hpp"
+#include "runtime/memory.hpp"
+
+namespace embmath::engine {
+
+inline constexpr int kBlockRows = kernel::kBlockRows;
+
+constexpr int blocks_of(int rows) { return (rows + kBlockRows - 1) / kBlockRows; }
+
+struct Panel {
+    const std::uint32_t* blocks;                // [n_blocks][block_words]
+    std::size_t block_words;
+    const float* mul;                           // per row, as are the following
+    const float* add[core::kMaxTerms];
+    const std::uint32_t* ids;
+    const std::uint32_t* copies;                // equal rows directly before; null: not known
+    const std::uint16_t* valid;                 // per block: rows that may be returned
+    int n_rows;
+    double least_ratio;                         // of residual to code norm, over the rows (codes only)
+    double typical_norm;
+
+    int n_blocks() const { return blocks_of(n_rows); }
+};
+
+// What a packer says about 16 rows.
+struct BlockTerms {
+    core::RowTerms row[kBlockRows];
+    double norm[kBlockRows];                    // NaN: the row holds NaN
+    double least_ratio;
+};
+
+// Packs rows for one stage and derives the terms of their bounds.
+class BlockPacker {
+public:
+    virtual ~BlockPacker() = default;
+    // `n` <= 16 rows; missing ones are packed as zeros.
+    virtual void pack(const std::int64_t* rows, int n, std::uint32_t* block, BlockTerms& terms) = 0;
+    virtual std::size_t block_words() const = 0;
+};
+
+// Rows that only repeat the ones directly before them: `copies` before the panel's first row, and
+// `enough` of them to leave out any further one.
+struct RunLimit {
+    std::int64_t copies;
+    std::int64_t enough;  // kNoLimit: keep all
+};
+
+class PanelBuffer {
+public:
+    PanelBuffer(const RowReader& rows, std::unique_ptr<BlockPacker> packer, int max_rows);
+
+    // Packs rows (segment-relative `ids`, absolute = ids + base).
+    void fill(const std::uint32_t* ids, int n_rows, std::int64_t base, RunLimit run);
+
+    Panel view() const;
+    static std::size_t bytes(std::size_t block_words, int max_rows);
+
+private:
+    const RowReader& rows_;
+    std::unique_ptr<BlockPacker> packer_;
+    runtime::AlignedArray<std::uint32_t> blocks_;
+    runtime::AlignedArray<float> mul_, add_[core::kMaxTerms];
+    runtime::AlignedArray<std::uint32_t> ids_;
+    runtime::AlignedArray<std::uint16_t> valid_;
+    int n_rows_ = 0;
+    double least_ratio_ = 0.0;
+    double typical_norm_ = 0.0;
+};
+
+}  // namespace embmath::engine

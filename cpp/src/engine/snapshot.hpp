@@ -1,0 +1,108 @@
+// What an index holds at one moment.
+//
+// Rows have positions, a page of them at a time. A page is written once, block by block, beyond what
+// any snapshot shows of it; only whole blocks of 16 are shown. The rows after the last whole block
+// lie in a block of their own, the tail, which every snapshot has to itself. So a search never sees
+// half an addition, and adding a row copies at most sixteen.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "embmath/index.hpp"
+#include "engine/panel.hpp"
+#include "engine/rows.hpp"
+#include "engine/search.hpp"
+#include "runtime/memory.hpp"
+
+namespace embmath::engine {
+
+// Packed blocks and the terms of their bounds.
+struct CodeBlocks {
+    CodeBlocks(std::size_t block_words, int n_rows);
+    CodeBlocks(const CodeBlocks& other);
+
+    std::size_t block_words;
+    int n_rows;
+    runtime::AlignedArray<std::uint32_t> blocks;
+    runtime::AlignedArray<float> mul, add[core::kMaxTerms];
+    runtime::AlignedArray<std::uint32_t> positions, copies;
+    runtime::AlignedArray<std::uint16_t> valid;  // per block: rows without NaN
+
+    std::size_t bytes() const;
+};
+
+// Who keeps the memory of some rows of a page alive.
+struct Owned {
+    int first;
+    int n_rows;
+    std::shared_ptr<const void> owner;
+    bool is_copy;  // rows that the index keeps itself
+};
+
+struct Page {
+    Page(std::size_t block_words, int n_rows, bool has_codes);
+
+    std::unique_ptr<CodeBlocks> codes;           // null: the index keeps none
+    runtime::AlignedArray<const void*> rows;
+    runtime::AlignedArray<std::int64_t> ids;
+    std::vector<Owned> owners;                   // touched by changes of the index only
+};
+
+// Some blocks of codes, as far as they may be read.
+struct Extent {
+    int n_rows = 0;
+    double least_ratio = core::kInfinity;
+    double norm_sum = 0.0;
+
+    void add(const Extent& other);
+};
+
+struct PageView {
+    std::shared_ptr<Page> page;
+    Extent extent;  // whole blocks only
+};
+
+struct Snapshot {
+    IndexOptions options;
+    int page_rows = 0;
+    std::shared_ptr<const std::vector<PageView>> pages = std::make_shared<const std::vector<PageView>>();
+    std::shared_ptr<const CodeBlocks> tail;      // null: no rows after the last whole block
+    Extent tail_extent;
+    std::int64_t n_positions = 0;
+    std::int64_t n_live = 0;
+    std::shared_ptr<const std::vector<std::uint8_t>> live;  // per position; null: all
+    bool ids_ascend = true;       // by position
+    bool knows_copies = true;     // CodeBlocks::copies are true
+    std::int64_t next_id = 0;
+    std::int64_t n_copied = 0;    // rows that the index keeps itself
+    bool is_live(std::int64_t position) const { return live == nullptr || (*live)[static_cast<std::size_t>(position)] != 0; }
+    std::int64_t id(std::int64_t position) const {
+        return (*pages)[static_cast<std::size_t>(position / page_rows)].page->ids[static_cast<std::size_t>(position % page_rows)];
+    }
+    const void* row(std::int64_t position) const {
+        return (*pages)[static_cast<std::size_t>(position / page_rows)].page->rows[static_cast<std::size_t>(position % page_rows)];
+    }
+    // Position of a live id, or -1. O(log n) while ids ascend, else O(n).
+    std::int64_t find(std::int64_t id) const;
+};
+
+// A snapshot as the engine takes it; refers to the snapshot, which must live on.
+class SnapshotRows {
+public:
+    explicit SnapshotRows(const Snapshot& snapshot);
+    RowReader reader() const { return RowReader(pages_); }
+    // Null where the index keeps no codes.
+    const StoredCodes* codes() const { return has_codes_ ? &codes_ : nullptr; }
+
+private:
+    std::vector<const void* const*> rows_;
+    std::vector<const std::int64_t*> ids_;
+    std::vector<Panel> panels_;
+    PagedRows pages_;
+    StoredCodes codes_;
+    bool has_codes_;
+};
+
+}  // namespace embmath::engine

@@ -1,0 +1,67 @@
+// A stage: one form of packed rows with its tile, and the certificate by which rows are kept or
+// discarded. It holds one batch of queries.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/bounds.hpp"
+#include "engine/panel.hpp"
+#include "kernel/table.hpp"
+#include "runtime/memory.hpp"
+
+namespace embmath::engine {
+
+class Stage {
+public:
+    virtual ~Stage() = default;
+
+    // A packer of rows for this stage.
+    virtual std::unique_ptr<BlockPacker> packer(const RowReader& rows) const = 0;
+
+    // What decides for a query once its k-th best canonical score is at least tau (-inf: not known).
+    // Bounds made under one gate may be compared with the threshold of any later one.
+    virtual core::Gate gate(int query, double tau, const Panel& panel) const = 0;
+
+    // Queries that sums() takes at once, and the words of scores that they need for each row.
+    int group() const { return lanes_ / digits_; }
+    int lanes() const { return lanes_; }
+
+    // Tile sums of queries [first, first + n), n <= group(), not beyond a multiple of group():
+    // [n * digits][ld] words.
+    void sums(const Panel& panel, int first, int n, std::uint32_t* scores, std::size_t ld) const;
+
+    // Which rows a query may not return, beyond those the panel excludes.
+    struct Exclusion {
+        const std::uint8_t* allowed = nullptr;  // per id: the query's own mask
+        std::uint32_t id = 0xffffffffu;
+    };
+
+    // Appends the keys (upper bound, id) of the rows in blocks [first, last) that the gate does not
+    // discard; returns how many. `scores`: of sums(), for the group that holds the query.
+    std::size_t select(const Panel& panel, int first, int last, int query_of_group, const std::uint32_t* scores,
+                       std::size_t ld, const core::Gate& gate, const Exclusion& exclusion, core::Key* keys) const;
+
+protected:
+    Stage(const kernel::KernelTable& table, kernel::TileOp tile, kernel::SelectOp select, int digits, int lanes)
+        : tile_(table.tile[static_cast<int>(tile)]),
+          select_(table.select[static_cast<int>(select)]),
+          digits_(digits),
+          lanes_(lanes) {}
+
+    void allocate_queries(int count, std::size_t n_steps, std::size_t block_words);
+    std::uint32_t* query_block(int block) { return queries_.data() + static_cast<std::size_t>(block) * block_words_; }
+
+    kernel::TileFn tile_;
+    kernel::SelectFn select_;
+    int digits_;                                    // lanes that a query takes
+    int lanes_;                                     // that a tile call takes
+    std::size_t n_steps_ = 0;
+    std::size_t block_words_ = 0;
+    runtime::AlignedArray<std::uint32_t> queries_;  // packed blocks of 16 lanes
+    runtime::AlignedArray<std::uint32_t> start_;    // per lane: what sums start from; empty: zero
+    runtime::AlignedArray<std::uint32_t> rows_;     // lane by lane, for tiles of many queries; else empty
+};
+
+}  // namespace embmath::engine

@@ -1,0 +1,116 @@
+#include "array_view.hpp"
+#include "embmath/index.hpp"
+#include "embmath/similarity.hpp"
+#include "search_arguments.hpp"
+
+namespace embmath::bindings {
+
+namespace {
+
+using Ids = py::array_t<std::int64_t, py::array::c_style>;
+
+std::unique_ptr<Index> make_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols, bool has_codes,
+                                  bool copies_rows) {
+    return std::make_unique<Index>(IndexOptions{parse_metric(metric), parse_dtype(dtype), n_cols, has_codes, copies_rows});
+}
+
+Ids add(Index& index, const TypedArray& rows, const std::optional<Ids>& ids, int threads, const py::object& progress) {
+    const MatrixView view = matrix_view(rows);
+    const std::int64_t* given = ids ? ids->data() : nullptr;
+    const std::shared_ptr<const void> owner = keep_alive(rows.first);
+    const std::vector<std::int64_t> all = run_released(threads, progress, [&](const Execution& execution) {
+        return index.add(view, given, owner, execution);
+    });
+    return to_array<std::int64_t>(all);
+}
+
+void update(Index& index, const Ids& ids, const TypedArray& rows) {
+    const MatrixView view = matrix_view(rows);
+    const std::int64_t* given = ids.data();
+    const std::shared_ptr<const void> owner = keep_alive(rows.first);
+    run_released(0, py::none(), [&](const Execution& execution) { index.update(given, view, owner, execution); });
+}
+
+void remove(Index& index, const Ids& ids, int threads) {
+    const std::int64_t* given = ids.data();
+    const std::int64_t n = ids.size();
+    run_released(threads, py::none(), [&](const Execution& execution) { index.remove(given, n, execution); });
+}
+
+py::dict search(const IndexView& index, const TypedArray& queries, const std::optional<py::array>& mask, bool exclude_self,
+                std::optional<double> threshold, bool reject_nan, int threads, const py::object& progress,
+                bool wants_stats, py::array values, Ids ids) {
+    const MatrixView q = matrix_view(queries);
+    SearchOptions o = search_options(mask, exclude_self, threshold, reject_nan);
+    SearchStats stats;
+    if (wants_stats) o.stats = &stats;
+    void* value_data = values.mutable_data();
+    std::int64_t* id_data = ids.mutable_data();
+    const std::int64_t columns = ids.shape(1);
+    run_released(threads, progress, [&](const Execution& execution) {
+        index.search(q, columns, o, execution, value_data, id_data);
+    });
+    return wants_stats ? as_dict(stats) : py::dict();
+}
+
+py::tuple range_search(const IndexView& index, const TypedArray& queries, ResultType type, const std::optional<py::array>& mask,
+                       bool exclude_self, double threshold, bool reject_nan, int threads, const py::object& progress) {
+    const MatrixView q = matrix_view(queries);
+    const SearchOptions o = search_options(mask, exclude_self, threshold, reject_nan);
+    const RangeHits hits = run_released(threads, progress, [&](const Execution& execution) {
+        return index.range_search(q, o, execution);
+    });
+    return range_tuple(hits, type);
+}
+
+py::dict stats_dict(const IndexView& view) {
+    const IndexStats stats = view.stats();
+    py::dict all;
+    all["rows"] = stats.rows;
+    all["removed"] = stats.removed;
+    all["pages"] = stats.pages;
+    all["copied_rows"] = stats.copied_rows;
+    all["code_bytes"] = stats.code_bytes;
+    all["row_bytes"] = stats.row_bytes;
+    all["table_bytes"] = stats.table_bytes;
+    return all;
+}
+
+Ids all_ids(const IndexView& view) {
+    Ids out(view.n_rows());
+    view.ids(out.mutable_data());
+    return out;
+}
+
+}  // namespace
+
+void bind_index(py::module_& m) {
+    py::class_<IndexView>(m, "IndexView")
+        .def_property_readonly("n_rows", &IndexView::n_rows)
+        .def("stats", &stats_dict)
+        .def("ids", &all_ids)
+        .def("contains", &IndexView::contains, py::arg("id"))
+        .def("search", &search, py::arg("queries"), py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"),
+             py::arg("reject_nan"), py::arg("threads"), py::arg("progress"), py::arg("stats"), py::arg("values"),
+             py::arg("ids"))
+        .def("range_search", [](const IndexView& view, const TypedArray& queries, const std::string& metric,
+                                const TypedArray& like, const std::optional<py::array>& mask, bool exclude_self,
+                                double threshold, bool reject_nan, int threads, const py::object& progress) {
+            const MatrixView q = matrix_view(queries);
+            const ResultType type = score_type(parse_metric(metric), q, matrix_view(like), q.n_cols);
+            return range_search(view, queries, type, mask, exclude_self, threshold, reject_nan, threads, progress);
+        }, py::arg("queries"), py::arg("metric"), py::arg("like"), py::arg("mask"), py::arg("exclude_self"),
+           py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"), py::arg("progress"))
+        .def("reconstruct", [](const IndexView& view, const Ids& ids, py::array out) {
+            view.reconstruct(ids.data(), ids.size(), out.mutable_data());
+        }, py::arg("ids"), py::arg("out"));
+    py::class_<Index>(m, "Index")
+        .def(py::init(&make_index), py::arg("metric"), py::arg("dtype"), py::arg("n_cols"), py::arg("has_codes"),
+             py::arg("copies_rows"))
+        .def("view", &Index::view)
+        .def("add", &add, py::arg("rows"), py::arg("ids"), py::arg("threads"), py::arg("progress"))
+        .def("update", &update, py::arg("ids"), py::arg("rows"))
+        .def("remove", &remove, py::arg("ids"), py::arg("threads"));
+}
+
+}  // namespace embmath::bindings

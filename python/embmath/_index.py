@@ -1,0 +1,500 @@
+"""A searchable collection that changes."""
+
+import contextlib
+import threading
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _arguments, _arrays, _core
+from ._search import _METRICS
+from ._types import Array, Metric, NanPolicy, Progress, RangeResult, TopK
+
+_CODE_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
+_INTEGERS = ("int8", "uint8")
+_LEAST_CODE_DIMS = 32  # below, a row's scalars and places weigh as much as its codes save
+_MOST_CODE_DIMS = 2**16
+
+
+class Index:
+    """Exact search over rows that come and go, several times faster than a matrix product.
+
+    Beside the rows the index keeps one int8 code per element and the bounds that go with them. A
+    search reads the codes, discards every row that provably cannot be among the best, and scores
+    the few others in float64: the answers are those of :func:`search`, bit for bit.
+
+    Parameters
+    ----------
+    corpus : array, (n, d), optional
+        First rows to add.
+    dim : int, optional
+        Number of columns, where there is no corpus yet; else known from the first rows.
+    metric : str
+        As for :func:`search`.
+    codes : {"auto", "int8", None}
+        "auto" keeps int8 codes where they pay (cosine, dot, euclidean and sqeuclidean, from 32
+        dimensions on). None keeps none: searches are those of :func:`search`.
+    ids : array of int64, (n,), optional
+        Names of the rows in results, not negative, each once. Default: 0, 1, 2, ...
+    rows : {"reference", "copy"}
+        "reference" reads rows where they lie, which includes memory-mapped files larger than
+        memory; they must not change. Rows that are not contiguous and aligned are copied. "copy"
+        copies all.
+    threads : int, optional
+        For building. Default: :func:`get_num_threads`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+    MemoryError
+        If codes or copies do not fit.
+
+    Notes
+    -----
+    Memory beside the rows: d bytes of codes and 40 bytes of scalars, ids and places per row. Any
+    number of threads may search at once; one change at a time is made, and a search sees all of it
+    or nothing. Equal scores are ordered by id. The bound is that of Cauchy and Schwarz on what the
+    codes leave out, with the code's own direction projected out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> corpus = rng.standard_normal((1000, 64), dtype=np.float32)
+    >>> index = em.Index(corpus)
+    >>> index.search(corpus[7], k=1).indices
+    array([[7]])
+    >>> index.add(corpus[:2] + 1)
+    array([1000, 1001])
+    >>> index.remove([7])
+    >>> index.ntotal
+    1001
+    """
+
+    def __init__(
+        self,
+        corpus: Array | None = None,
+        *,
+        dim: int | None = None,
+        metric: Metric = "cosine",
+        codes: Literal["auto", "int8"] | None = "auto",
+        ids: Array | None = None,
+        rows: Literal["reference", "copy"] = "reference",
+        threads: int | None = None,
+    ) -> None:
+        self._metric = _arguments.choice("metric", metric, _METRICS)
+        self._codes = None if codes is None else _arguments.choice("codes", codes, ("auto", "int8"))
+        self._copies = _arguments.choice("rows", rows, ("reference", "copy")) == "copy"
+        self._dim = None if dim is None else _arguments.integer("dim", dim, at_least=1)
+        self._dtype: str | None = None
+        if self._codes == "int8" and metric not in _CODE_METRICS:
+            raise ValueError(
+                f"codes: 'int8' goes with {', '.join(_CODE_METRICS)}, got metric {metric!r}"
+            )
+        self._first = threading.Lock()
+        self._core: _core.Index | None = None
+        if corpus is not None:
+            self.add(corpus, ids, threads=threads)
+        elif ids is not None:
+            raise ValueError("ids: given without a corpus")
+
+    def add(
+        self,
+        rows: Array,
+        ids: Array | None = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Array:
+        """Add rows.
+
+        Parameters
+        ----------
+        rows : array, (n, d) or (d,)
+            Of the index' element type.
+        ids : array of int64, (n,), optional
+            Default: the numbers after the largest id so far.
+        threads : int, optional
+        progress : callable, optional
+            As for :func:`search`.
+
+        Returns
+        -------
+        array of int64, (n,)
+            The ids of the new rows.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; then nothing was added.
+
+        Notes
+        -----
+        O(n d), whatever the index holds.
+
+        Examples
+        --------
+        >>> index = em.Index(dim=2)
+        >>> index.add([[1.0, 0.0], [0.0, 1.0]], ids=[10, 20])
+        array([10, 20])
+        """
+        n_threads = _arguments.threads(threads)
+        source = _arrays.matrix("rows", rows)
+        names = None if ids is None else _arrays.id_list("ids", ids, source.n_rows)
+        report = _arguments.progress(progress)
+        with self._first if self._core is None else contextlib.nullcontext():
+            core = self._made_for(source)
+            added = core.add(source.typed, ids=names, threads=n_threads, progress=report)
+            self._dim, self._dtype, self._core = source.n_cols, source.dtype, core
+        if report is not None:
+            report(1.0)
+        return source.wrap(added)
+
+    def _made_for(self, rows: _arrays.Input) -> _core.Index:
+        """The compiled index; the first rows tell what it holds."""
+        if self._core is not None:
+            return self._core
+        if self._dim is not None and rows.n_cols != self._dim:
+            raise ValueError(
+                f"rows: expected {self._dim} columns like the index, got {rows.n_cols}"
+            )
+        return _core.Index(
+            metric=self._metric,
+            dtype=rows.dtype,
+            n_cols=rows.n_cols,
+            has_codes=self._keeps_codes(rows.n_cols),
+            copies_rows=self._copies,
+        )
+
+    def _keeps_codes(self, n_cols: int) -> bool:
+        if self._codes != "auto":
+            return self._codes is not None
+        return self._metric in _CODE_METRICS and _LEAST_CODE_DIMS <= n_cols <= _MOST_CODE_DIMS
+
+    def update(self, ids: Array, rows: Array) -> None:
+        """Replace rows; their ids stay.
+
+        Parameters
+        ----------
+        ids : array of int64, (n,)
+            Each in the index.
+        rows : array, (n, d) or (d,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; then nothing was changed.
+
+        Notes
+        -----
+        Copies the codes of every page (some hundred kilobytes) that it touches.
+
+        Examples
+        --------
+        >>> index = em.Index([[1.0, 0.0], [0.0, 1.0]])
+        >>> index.update([1], [[3.0, 4.0]])
+        >>> index.reconstruct([1])
+        array([[3., 4.]])
+        """
+        source = _arrays.matrix("rows", rows)
+        names = _arrays.id_list("ids", ids, source.n_rows)
+        self._filled("ids").update(names, source.typed)
+
+    def remove(self, ids: Array, *, threads: int | None = None) -> None:
+        """Remove rows.
+
+        Parameters
+        ----------
+        ids : array of int64, (n,), or one id
+            Each in the index, given once.
+        threads : int, optional
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; then nothing was removed.
+
+        Notes
+        -----
+        One byte per row; once half of the places are empty the others move together.
+
+        Examples
+        --------
+        >>> index = em.Index([[1.0, 0.0], [0.0, 1.0]])
+        >>> index.remove(0)
+        >>> index.ids
+        array([1])
+        """
+        names = _arrays.id_list("ids", ids)
+        self._filled("ids").remove(names, threads=_arguments.threads(threads))
+
+    def _filled(self, argument: str) -> _core.Index:
+        if self._core is None:
+            raise ValueError(f"{argument}: the index is empty")
+        return self._core
+
+    def search(
+        self,
+        queries: Array,
+        k: int = 10,
+        *,
+        mask: Array | None = None,
+        exclude_self: bool = False,
+        threshold: float | None = None,
+        pad: bool = False,
+        nan: NanPolicy = "raise",
+        out: tuple[Array, Array] | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        stats: dict[str, Any] | None = None,
+    ) -> TopK:
+        """The k best rows for each query, exactly as :func:`search` finds them.
+
+        Parameters
+        ----------
+        queries, k, threshold, pad, nan, out, threads, progress, stats
+            As for :func:`search`.
+        mask : array of bool, (ntotal,) or (nq, ntotal), optional
+            True: the row may be returned; in the order of :attr:`ids`.
+        exclude_self : bool
+            Query i never returns the row with id i.
+
+        Returns
+        -------
+        TopK
+            ``values`` and ``indices`` (the rows' ids), (nq, min(k, ntotal)), ordered by
+            (value, lowest id).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what is allowed.
+        MemoryError
+            If the workspace is not to be had.
+
+        Notes
+        -----
+        O(nq n d) byte multiplications; with one or a few queries the time in which the codes are
+        read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> index = em.Index(np.eye(40, dtype=np.float32))
+        >>> index.search(np.eye(40, dtype=np.float32)[[3, 5]], k=1).indices
+        array([[3],
+               [5]])
+        """
+        k = _arguments.integer("k", k, at_least=1)
+        limit = None if threshold is None else _arguments.number("threshold", threshold)
+        is_padded = _arguments.flag("pad", pad)
+        excludes = _arguments.flag("exclude_self", exclude_self)
+        reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
+        n_threads, report = _arguments.threads(threads), _arguments.progress(progress)
+        _arguments.stats(stats)
+        source, view = self._query(queries), self._view()
+        n_rows = 0 if view is None else view.n_rows
+        rows = _arrays.row_mask(mask, source.n_rows, n_rows)
+        columns = k if is_padded else min(k, n_rows)
+        shape, dtype = (source.n_rows, columns), self._score_dtype(source)
+        values, found = _arrays.top_k_outputs(out, shape, dtype, (source,), rows)
+        options: dict[str, Any] = {
+            "mask": rows,
+            "exclude_self": excludes,
+            "threshold": limit,
+            "reject_nan": reject_nan,
+            "threads": n_threads,
+            "progress": report,
+            "stats": stats is not None,
+            "values": values,
+        }
+        if view is None:
+            options |= {"exclude_self": False, "indices": found}
+            done = _core.search(*self._without_rows(source), **options)
+        else:
+            done = view.search(source.typed, **options, ids=found)
+        if stats is not None:
+            stats.update(done)
+        if report is not None:
+            report(1.0)
+        return TopK(source.wrap(values), source.wrap(found)) if out is None else TopK(*out)
+
+    def range_search(
+        self,
+        queries: Array,
+        threshold: float,
+        *,
+        mask: Array | None = None,
+        exclude_self: bool = False,
+        nan: NanPolicy = "raise",
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> RangeResult:
+        """Every row within `threshold` of each query, exactly as :func:`range_search` finds them.
+
+        Parameters
+        ----------
+        queries, threshold, nan, threads, progress
+            As for :func:`range_search`.
+        mask, exclude_self
+            As for :meth:`search`.
+
+        Returns
+        -------
+        RangeResult
+            With ids as ``indices``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what is allowed.
+
+        Notes
+        -----
+        As :meth:`search`, and memory for the hits.
+
+        Examples
+        --------
+        >>> index = em.Index([[1.0, 0.0], [0.0, 1.0]], metric="euclidean")
+        >>> index.range_search([[1.0, 0.1]], 0.5).indices
+        array([0])
+        """
+        limit = _arguments.number("threshold", threshold)
+        excludes = _arguments.flag("exclude_self", exclude_self)
+        reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
+        n_threads, report = _arguments.threads(threads), _arguments.progress(progress)
+        source, view = self._query(queries), self._view()
+        rows = _arrays.row_mask(mask, source.n_rows, 0 if view is None else view.n_rows)
+        options: dict[str, Any] = {
+            "mask": rows,
+            "exclude_self": excludes,
+            "threshold": limit,
+            "reject_nan": reject_nan,
+            "threads": n_threads,
+            "progress": report,
+        }
+        if view is None:
+            options["exclude_self"] = False
+            found = _core.range_search(*self._without_rows(source), **options)
+        else:
+            like = self._like(source)
+            found = view.range_search(source.typed, metric=self._metric, like=like, **options)
+        if report is not None:
+            report(1.0)
+        return RangeResult(*(source.wrap(part) for part in found))
+
+    def _view(self) -> _core.IndexView | None:
+        return None if self._core is None else self._core.view()
+
+    def _query(self, queries: Array) -> _arrays.Input:
+        source = _arrays.matrix("queries", queries)
+        if self._dim is not None and source.n_cols != self._dim:
+            raise ValueError(
+                f"queries: expected {self._dim} columns like the index, got {source.n_cols}"
+            )
+        is_mixed = self._dtype is not None and source.dtype != self._dtype
+        if is_mixed and not {source.dtype, self._dtype}.isdisjoint(_INTEGERS):
+            raise TypeError(f"queries: expected {self._dtype} like the index, got {source.dtype}")
+        return source
+
+    def _like(self, source: _arrays.Input) -> tuple[Any, str]:
+        """A row of the index' type, where only types matter."""
+        return _arrays.row_of(self._dtype or source.dtype, source.n_cols)
+
+    def _without_rows(self, source: _arrays.Input) -> tuple[Any, Any, int, str]:
+        """The arguments of a search of no rows at all: for an index that never had any."""
+        row, dtype = self._like(source)
+        return source.typed, (row[:0], dtype), source.n_cols, self._metric
+
+    def _score_dtype(self, source: _arrays.Input) -> np.dtype[Any]:
+        return _core.score_dtype(source.typed, self._like(source), source.n_cols, self._metric)
+
+    def reconstruct(self, ids: Array) -> Array:
+        """The rows with these ids.
+
+        Parameters
+        ----------
+        ids : array of int64, (n,), or one id
+
+        Returns
+        -------
+        array, (n, d)
+            The very bits that were added.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For an id that is not in the index.
+
+        Notes
+        -----
+        O(n d).
+
+        Examples
+        --------
+        >>> em.Index([[1.0, 0.0], [0.0, 1.0]]).reconstruct(1)
+        array([[0., 1.]])
+        """
+        names = _arrays.id_list("ids", ids)
+        view = self._filled("ids").view()
+        out = _arrays.allocate_rows((len(names), self.d), str(self._dtype))
+        view.reconstruct(names, out)
+        return _arrays.as_embeddings(out, str(self._dtype))
+
+    def __contains__(self, id: object) -> bool:
+        view = self._view()
+        return view is not None and view.contains(
+            _arguments.integer("id", id, at_least=-(2**63), at_most=2**63 - 1)
+        )
+
+    def __len__(self) -> int:
+        return self.ntotal
+
+    @property
+    def ntotal(self) -> int:
+        """Number of rows."""
+        view = self._view()
+        return 0 if view is None else view.n_rows
+
+    @property
+    def d(self) -> int:
+        """Number of columns; 0 until it is known."""
+        return self._dim or 0
+
+    @property
+    def metric(self) -> str:
+        """The metric."""
+        return self._metric
+
+    @property
+    def dtype(self) -> str | None:
+        """Name of the rows' element type; None until rows were added."""
+        return self._dtype
+
+    @property
+    def ids(self) -> Array:
+        """The rows' ids, in the order that masks follow; array of int64, (ntotal,)."""
+        view = self._view()
+        return np.empty(0, np.int64) if view is None else view.ids()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the index holds: codes, copied rows, ids. Rows by reference do not count."""
+        stats = self.stats
+        return int(stats["code_bytes"] + stats["row_bytes"] + stats["table_bytes"])
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """What the index holds: rows, places of removed rows, pages, bytes of each kind."""
+        view = self._view()
+        keys = ("rows", "removed", "pages", "copied_rows", "code_bytes", "row_bytes", "table_bytes")
+        codes = "int8" if self._core is not None and self._keeps_codes(self.d) else None
+        return {"codes": codes, **(dict.fromkeys(keys, 0) if view is None else view.stats())}
+
+    def __repr__(self) -> str:
+        codes = self.stats["codes"] or "no"
+        return (
+            f"<embmath.Index: {self.ntotal} rows x {self.d}, {self._dtype or 'no dtype yet'}, "
+            f"{self._metric}, {codes} codes, {self.nbytes / 2**20:.1f} MiB>"
+        )
