@@ -35,10 +35,11 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
-    "__init__": {"_runtime", "_search", "_similarity", "_transform", "_types"},
+    "__init__": {"_index", "_runtime", "_search", "_similarity", "_transform", "_types"},
     "__main__": {"_cli"},
     "_arguments": {"_arrays", "_types"},
     "_arrays": {"_core", "_types"},
+    "_index": {"_arguments", "_arrays", "_core", "_search", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_search"},
     "_search": {"_arguments", "_arrays", "_core", "_types"},
     "_similarity": {"_arguments", "_arrays", "_core", "_types"},
