@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
+Int8Array = npt.NDArray[np.int8]
 BoolArray = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 
@@ -143,6 +144,14 @@ def codes(n: int, bits: int, stream: int = CORPUS) -> ByteArray:
     out = np.empty((n, (bits + 7) // 8), dtype=np.uint8)
     for where, block in blocks("clustered", n, bits, stream):
         out[where] = np.packbits(block > 0, axis=1)
+    return out
+
+
+def int8_rows(n: int, d: int, stream: int = CORPUS) -> Int8Array:
+    """Clustered rows as int8: each scaled until its largest element is 127, then rounded."""
+    out = np.empty((n, d), dtype=np.int8)
+    for where, block in blocks("clustered", n, d, stream):
+        out[where] = np.rint(block * (127 / np.abs(block).max(axis=1, keepdims=True)))
     return out
 
 

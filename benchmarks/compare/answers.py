@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.compare.cases import Problem
 from benchmarks.data import Array
 
+_EXACT = ("hamming", "int8")  # integers: nothing is rounded
 _ROWS = 64  # matrices are compared this many rows at a time, to stay small beside them
 
 
@@ -32,7 +33,7 @@ def tolerance(problem: Problem) -> float:
     magnitude of what is summed; eight times that is never reached by chance. For squared
     distances the magnitude is (|q| + |x|)^2, because some peers expand |q|^2 - 2qx + |x|^2.
     """
-    if problem.case.task == "hamming":
+    if problem.case.task in _EXACT:
         return 0.0
     magnitude = 1.0
     if problem.case.task != "normalize":

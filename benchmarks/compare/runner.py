@@ -30,9 +30,10 @@ class Outcome:
 
 
 def lineup(case: Case, peers: str = "") -> list[Contender]:
-    """Who takes part in a case: ours, and the peers whose name matches."""
+    """Who takes part in a case: ours first, and the peers whose name matches."""
     fit = (entry for entry in CONTENDERS if entry.task == case.task and entry.fits(case))
-    return [entry for entry in fit if entry.name == OURS or re.search(peers, entry.name)]
+    chosen = [entry for entry in fit if entry.name == OURS or re.search(peers, entry.name)]
+    return sorted(chosen, key=lambda entry: entry.name != OURS)
 
 
 def run_case(case: Case, threads: int, policy: Policy, peers: str = "") -> Outcome:

@@ -64,6 +64,12 @@ def pair(metric: str, dtype: str, m: int, n: int) -> tuple[Array, Array]:
     return rows(m, dtype, seed=1), rows(n, dtype)
 
 
+def need(name: str) -> None:
+    """Skip a benchmark of what this commit does not have."""
+    if not hasattr(em, name):
+        raise NotImplementedError(f"no embmath.{name}")
+
+
 def fastest(call: Callable[..., object], *args: object) -> float:
     """Seconds of the fastest of three runs."""
     times = []

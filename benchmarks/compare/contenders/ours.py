@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import data
-from benchmarks.compare.cases import Problem
+from benchmarks.compare.cases import WORST, Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     contender,
     matrix_answer,
@@ -19,20 +20,50 @@ from benchmarks.compare.contenders.registry import (
 from benchmarks.data import Array
 
 
-def _search(p: Problem, corpus: Array, metric: Any, filtered: bool = True) -> Callable[[], Any]:
+def _filter(p: Problem) -> dict[str, Any]:
+    """The case's filter, as our searches take it."""
+    if p.case.filter in ("", "self"):
+        return {"exclude_self": p.case.filter == "self"}
+    return {"mask": p.mask}
+
+
+def _search(p: Problem, corpus: Array, metric: Any, **options: Any) -> Callable[[], Any]:
+    """One call that prepares nothing."""
     import embmath as em
 
-    options: dict[str, Any] = {}
-    if filtered and p.case.filter:
-        self_only = p.case.filter == "self"
-        options = {"exclude_self": True} if self_only else {"mask": p.mask}
     return lambda: em.search(p.queries, corpus, p.case.k, metric, threads=p.threads, **options)
 
 
-@contender("embmath", "search", "embmath")
-@contender("embmath", "hamming", "embmath")
+def _index(p: Problem, codes: Any = "auto", **options: Any) -> Callable[[], Any]:
+    """A search of an index that is built here, outside the timer."""
+    import embmath as em
+
+    metric: Any = p.case.metric
+    index = em.Index(p.corpus, metric=metric, codes=codes, threads=p.threads)
+    return lambda: index.search(p.queries, p.case.k, threads=p.threads, **options)
+
+
+@contender("embmath", ("search", "int8", "hamming"), "embmath")
+@contender("embmath search", "index", "embmath")
 def embmath_search(p: Problem) -> Prepared:
-    return Prepared(_search(p, p.corpus, p.case.metric), pair_answer)
+    return Prepared(_search(p, p.corpus, p.case.metric, **_filter(p)), pair_answer)
+
+
+@contender("embmath", "index", "embmath")
+@contender("embmath Index", "int8", "embmath")
+def embmath_index(p: Problem) -> Prepared:
+    return Prepared(_index(p, **_filter(p)), pair_answer)
+
+
+@contender(
+    "embmath float32",
+    FLOAT_SEARCH,
+    "embmath",
+    lambda case: case.task == "index" or case.kind in WORST,
+)
+def embmath_float(p: Problem) -> Prepared:
+    """What a search falls back to where codes discard nothing."""
+    return Prepared(_index(p, codes=None, **_filter(p)), pair_answer)
 
 
 @contender("embmath, cosine", "search", "embmath", plain_dot)
@@ -43,18 +74,29 @@ def embmath_cosine(p: Problem) -> Prepared:
 
 @contender("embmath, unfiltered", "search", "embmath", lambda case: bool(case.filter))
 def embmath_unfiltered(p: Problem) -> Prepared:
-    return Prepared(_search(p, p.corpus, p.case.metric, filtered=False), None)
+    return Prepared(_search(p, p.corpus, p.case.metric), None)
 
 
-@contender(
-    "embmath, clustered rows",
-    "search",
-    "embmath",
-    lambda case: case.kind in ("equal", "isotropic", "ascending"),
-)
+@contender("embmath, unfiltered", "index", "embmath", lambda case: bool(case.filter))
+def index_unfiltered(p: Problem) -> Prepared:
+    return Prepared(_index(p), None)
+
+
+@contender("embmath, clustered rows", "search", "embmath", lambda case: case.kind in WORST)
 def embmath_clustered(p: Problem) -> Prepared:
-    """The same sizes on friendly rows: what adversarial rows are measured against."""
+    """The same sizes on friendly rows: how much adversarial rows cost."""
     return Prepared(_search(p, data.rows("clustered", p.case.n, p.case.d), "dot"), None)
+
+
+@contender("embmath", "index build", "embmath")
+def embmath_build(p: Problem) -> Prepared:
+    import embmath as em
+
+    metric: Any = p.case.metric
+    return Prepared(
+        lambda: em.Index(p.corpus, metric=metric, threads=p.threads),
+        lambda index: pair_answer(index.search(p.queries, p.case.k)),
+    )
 
 
 @contender("embmath", "similarity", "embmath")

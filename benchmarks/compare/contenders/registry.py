@@ -46,6 +46,7 @@ class Contender:
 
 CONTENDERS: list[Contender] = []
 Prepare = Callable[[Problem], Prepared]
+FLOAT_SEARCH = ("search", "index")  # tasks that are the same work for all but us
 
 
 def always(_: Case) -> bool:
@@ -54,12 +55,13 @@ def always(_: Case) -> bool:
 
 
 def contender(
-    name: str, task: str, module: str, fits: Callable[[Case], bool] = always
+    name: str, tasks: str | tuple[str, ...], module: str, fits: Callable[[Case], bool] = always
 ) -> Callable[[Prepare], Prepare]:
-    """Enter a function as a contender for a task, for the cases that it fits."""
+    """Enter a function as a contender for one or more tasks, for the cases that it fits."""
 
     def enter(prepare: Prepare) -> Prepare:
-        CONTENDERS.append(Contender(name, task, module, fits, prepare))
+        entered = (tasks,) if isinstance(tasks, str) else tasks
+        CONTENDERS.extend(Contender(name, task, module, fits, prepare) for task in entered)
         return prepare
 
     return enter
@@ -72,7 +74,7 @@ def library(name: str) -> Any:
 
 def plain_dot(case: Case) -> bool:
     """Search by dot product, no filter."""
-    return case.metric == "dot" and not case.filter
+    return case.is_similarity and not case.filter
 
 
 def unfiltered(case: Case) -> bool:

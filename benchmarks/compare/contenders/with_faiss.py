@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from benchmarks.compare.cases import Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     contender,
     library,
@@ -14,11 +17,11 @@ from benchmarks.compare.contenders.registry import (
 )
 
 
-@contender("FAISS flat", "search", "faiss", lambda case: case.filter != "self")
+@contender("FAISS flat", FLOAT_SEARCH, "faiss", lambda case: case.filter != "self")
 def faiss_search(p: Problem) -> Prepared:
     faiss = library("faiss")
 
-    make = faiss.IndexFlatIP if p.case.metric == "dot" else faiss.IndexFlatL2
+    make = faiss.IndexFlatIP if p.case.is_similarity else faiss.IndexFlatL2
     index = make(p.case.d)
     index.add(p.corpus)
     params = None
@@ -26,6 +29,35 @@ def faiss_search(p: Problem) -> Prepared:
         selector = faiss.IDSelectorBitmap(np.packbits(p.mask, bitorder="little"))
         params = faiss.SearchParameters(sel=selector)
     return Prepared(lambda: index.search(p.queries, p.case.k, params=params), pair_answer)
+
+
+@contender("FAISS flat add", "index build", "faiss")
+def faiss_build(p: Problem) -> Prepared:
+    """A copy of the rows."""
+    faiss = library("faiss")
+
+    def run() -> Any:
+        index = faiss.IndexFlatIP(p.case.d)
+        index.add(p.corpus)
+        return index
+
+    return Prepared(run, lambda index: pair_answer(index.search(p.queries, p.case.k)))
+
+
+@contender("FAISS SQ8 train + add", "index build", "faiss")
+def faiss_codes(p: Problem) -> Prepared:
+    """One byte per element as we have it, but nothing exact: no answer to compare."""
+    faiss = library("faiss")
+
+    def run() -> Any:
+        index = faiss.IndexScalarQuantizer(
+            p.case.d, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        )
+        index.train(p.corpus)
+        index.add(p.corpus)
+        return index
+
+    return Prepared(run, None)
 
 
 @contender("FAISS IndexBinaryFlat", "hamming", "faiss")

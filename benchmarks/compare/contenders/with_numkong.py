@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.compare.answers import Answer
 from benchmarks.compare.cases import Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     contender,
     library,
@@ -67,7 +68,7 @@ def _numkong_matrix(p: Problem, finish: Callable[[Array], Answer]) -> Prepared:
     return Prepared(run, lambda parts: finish(np.hstack(parts)))
 
 
-@contender("NumKong dots alone", "search", "numkong", plain_dot)
+@contender("NumKong dots alone", (*FLOAT_SEARCH, "int8"), "numkong", plain_dot)
 def numkong_dots(p: Problem) -> Prepared:
     return _numkong_matrix(
         p, lambda scores: pair_answer(numpy_top_k(scores, p.case.k, largest=True))
@@ -79,7 +80,7 @@ def numkong_similarity(p: Problem) -> Prepared:
     return _numkong_matrix(p, matrix_answer)
 
 
-@contender("NumKong dots + top-k", "search", "numkong", plain_dot)
+@contender("NumKong dots + top-k", (*FLOAT_SEARCH, "int8"), "numkong", plain_dot)
 def numkong_search(p: Problem) -> Prepared:
     return _numkong_top_k(p, "dots", largest=True)
 

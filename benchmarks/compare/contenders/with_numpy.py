@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.compare.cases import Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     allowed,
     contender,
@@ -19,7 +20,7 @@ from benchmarks.compare.contenders.registry import (
 from benchmarks.data import Array
 
 
-@contender("NumPy A@B.T alone", "search", "numpy", plain_dot)
+@contender("NumPy A@B.T alone", FLOAT_SEARCH, "numpy", plain_dot)
 def numpy_matmul(p: Problem) -> Prepared:
     """No top-k in the timer: the floor of everyone who multiplies with a BLAS first."""
     return Prepared(
@@ -35,9 +36,9 @@ def numpy_similarity(p: Problem) -> Prepared:
     return Prepared(lambda: np.matmul(p.queries, p.corpus.T, out=out), matrix_answer)
 
 
-@contender("NumPy matmul + top-k", "search", "numpy")
+@contender("NumPy matmul + top-k", FLOAT_SEARCH, "numpy")
 def numpy_search(p: Problem) -> Prepared:
-    largest = p.case.metric == "dot"
+    largest = p.case.is_similarity
     squares = np.einsum("ij,ij->i", p.corpus, p.corpus)
     keep = allowed(p) if p.case.filter else None
 
@@ -80,7 +81,7 @@ def numpy_normalize(p: Problem) -> Prepared:
     return Prepared(run, matrix_answer)
 
 
-@contender("memory copy", "normalize", "numpy")
+@contender("memory copy", ("normalize", "index build"), "numpy")
 def memory_copy(p: Problem) -> Prepared:
     """The bandwidth to live up to: the same bytes read and written, shared by the threads."""
     out = np.empty_like(p.corpus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.compare.answers import Answer
 from benchmarks.compare.cases import Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     contender,
     library,
@@ -14,9 +15,9 @@ from benchmarks.compare.contenders.registry import (
 from benchmarks.data import Array
 
 
-@contender("sklearn NearestNeighbors", "search", "sklearn", unfiltered)
+@contender("sklearn NearestNeighbors", FLOAT_SEARCH, "sklearn", unfiltered)
 def sklearn_search(p: Problem) -> Prepared:
-    dot = p.case.metric == "dot"  # of unit rows, which is the cosine
+    dot = p.case.is_similarity  # of unit rows, which is the cosine
     model = (
         library("sklearn.neighbors")
         .NearestNeighbors(

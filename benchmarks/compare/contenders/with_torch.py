@@ -7,19 +7,21 @@ from typing import Any
 from benchmarks.compare.answers import Answer
 from benchmarks.compare.cases import Problem
 from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
     Prepared,
     allowed,
     contender,
     library,
     matrix_answer,
+    pair_answer,
 )
 
 
-@contender("Torch mm + topk", "search", "torch")
+@contender("Torch mm + topk", FLOAT_SEARCH, "torch")
 def torch_search(p: Problem) -> Prepared:
     torch = library("torch")
 
-    largest = p.case.metric == "dot"
+    largest = p.case.is_similarity
     q, x = torch.from_numpy(p.queries), torch.from_numpy(p.corpus)
     hidden = torch.from_numpy(~allowed(p)) if p.case.filter else None
     k = min(p.case.k, p.case.n)
@@ -35,6 +37,15 @@ def torch_search(p: Problem) -> Prepared:
         return Answer(values.numpy(), result.indices.numpy())
 
     return Prepared(run, answer)
+
+
+@contender("Torch _int_mm + topk", "int8", "torch")
+def torch_int8(p: Problem) -> Prepared:
+    torch = library("torch")
+
+    q, x = torch.from_numpy(p.queries), torch.from_numpy(p.corpus)
+    k = min(p.case.k, p.case.n)
+    return Prepared(lambda: torch.topk(torch._int_mm(q, x.T), k), pair_answer)
 
 
 @contender("Torch mm", "similarity", "torch")

@@ -9,7 +9,13 @@ import numpy as np
 
 from benchmarks.compare.answers import Answer
 from benchmarks.compare.cases import Problem
-from benchmarks.compare.contenders.registry import Prepared, contender, library, unfiltered
+from benchmarks.compare.contenders.registry import (
+    FLOAT_SEARCH,
+    Prepared,
+    contender,
+    library,
+    unfiltered,
+)
 from benchmarks.data import Array
 
 
@@ -29,9 +35,9 @@ def _usearch(p: Problem, metric: str, finish: Callable[[Array], Array]) -> Prepa
     return Prepared(run, answer)
 
 
-@contender("USearch exact", "search", "usearch", unfiltered)
+@contender("USearch exact", FLOAT_SEARCH, "usearch", unfiltered)
 def usearch_search(p: Problem) -> Prepared:
-    if p.case.metric == "dot":
+    if p.case.is_similarity:
         return _usearch(p, "IP", lambda distances: 1.0 - distances)
     return _usearch(p, "L2sq", lambda distances: distances)
 
