@@ -14,6 +14,9 @@ namespace {
 // Rows whose best bounds give the first threshold: enough that most rows fall below it afterwards.
 constexpr std::int64_t kWarmRows = 192;
 
+// Stored rows are sampled in pieces: whole register tiles of every instruction set.
+constexpr int kSamplePiece = 96;
+
 // Rows that a query may verify in vain before it hands over: a 64th of those scanned costs about as
 // much as the float32 stage would.
 std::int64_t allowed_waste(std::int64_t limit, std::int64_t scanned) {
@@ -127,7 +130,7 @@ std::vector<Panel> BatchSearch::sample(Level level, std::int64_t n_sample, std::
                                        std::vector<PanelRows>& rows) const {
     std::vector<Panel> panels;
     const bool is_stored = level == kCodes && spec_.codes != nullptr;
-    const int panel_rows = level == kCodes ? plan_.chunk_rows : plan_.float_rows;
+    const int panel_rows = is_stored ? kSamplePiece : level == kCodes ? plan_.chunk_rows : plan_.float_rows;
     const std::int64_t n_panels = (n_sample + panel_rows - 1) / panel_rows;
     rows.resize(static_cast<std::size_t>(n_panels));
     buffers.reserve(static_cast<std::size_t>(n_panels));
@@ -135,8 +138,11 @@ std::vector<Panel> BatchSearch::sample(Level level, std::int64_t n_sample, std::
     for (std::int64_t p = 0; p < n_panels; ++p) {
         PanelRows& own = rows[static_cast<std::size_t>(p)];
         if (is_stored) {
-            const auto n_stored = static_cast<std::int64_t>(spec_.codes->n_panels);
-            panels.push_back(stored_panel((2 * p + 1) * n_stored / (2 * n_panels), own));
+            // The last piece lies at the end: a corpus in ascending order has its best rows there.
+            const auto last = static_cast<std::int64_t>(spec_.codes->n_panels) - 1;
+            const Panel whole = stored_panel(n_panels == 1 ? last / 2 : p * last / (n_panels - 1), own);
+            const int room = std::max(whole.n_blocks() - kSamplePiece / kBlockRows, 0);
+            panels.push_back(whole.part(static_cast<int>(p * room / n_panels), kSamplePiece / kBlockRows));
             continue;
         }
         for (std::int64_t i = p; i < n_sample; i += n_panels) {

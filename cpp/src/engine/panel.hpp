@@ -29,6 +29,20 @@ struct Panel {
     double typical_norm;
 
     int n_blocks() const { return blocks_of(n_rows); }
+
+    // At most `n` blocks from `first` on.
+    Panel part(int first, int n) const {
+        Panel piece = *this;
+        const auto row = static_cast<std::size_t>(first * kBlockRows);
+        piece.blocks += static_cast<std::size_t>(first) * block_words;
+        piece.mul += row;
+        for (const float*& each : piece.add) each += row;
+        piece.ids += row;
+        if (copies != nullptr) piece.copies += row;
+        piece.valid += first;
+        piece.n_rows = n_rows - first * kBlockRows < n * kBlockRows ? n_rows - first * kBlockRows : n * kBlockRows;
+        return piece;
+    }
 };
 
 // What a packer says about 16 rows.

@@ -53,19 +53,45 @@ EncodeSums encode(const EncodeArgs& args) noexcept {
     return {max_abs, I::sum(sq_norm), I::sum(product), I::sum(sq_code)};
 }
 
-// Signed bytes are codes already, where the tile takes them whole.
+template <class I>
+EMBMATH_INLINE std::int64_t sum_lanes(typename I::I32 value) noexcept {
+    Buffer<std::uint32_t> lanes;
+    I::store(lanes.lane, value);
+    std::int64_t sum = 0;
+    for (int l = 0; l < kLanes; ++l) sum += static_cast<std::int32_t>(lanes.lane[l]);
+    return sum;
+}
+
+// Signed bytes are codes already, where the tile takes them whole. With u = x + 128, unsigned, as the
+// rows' side of dot_bytes: sum u x = sum x^2 + 128 sum x.
 template <class I>
 EncodeSums encode_exact(const EncodeArgs& args) noexcept {
-    if (args.levels < isa::kFullCodes) return encode<I, core::I8>(args);
-    const auto* x = static_cast<const std::int8_t*>(args.row);
-    const auto bias = I::broadcast(static_cast<std::uint32_t>(args.bias));
-    auto sq_norm = I::broadcast(0.0);
-    for_each_lanes<I, core::I8>(x, args.n_cols, [&](std::size_t col, typename I::F64 value) {
-        I::store_bytes(args.codes + col, I::add(I::to_i32(I::narrow(value)), bias));
-        sq_norm = I::fma(value, value, sq_norm);
-    });
-    const double sum = I::sum(sq_norm);
-    return {sum > 0.0 ? 1.0 : 0.0, sum, sum, sum};
+    if constexpr (I::code_levels < isa::kFullCodes) {
+        return encode<I, core::I8>(args);
+    } else {
+        constexpr std::size_t kBytes = kLanes * sizeof(std::uint32_t);
+        const auto* x = static_cast<const char*>(args.row);
+        const auto flip = I::broadcast(0x80808080u), ones = I::broadcast(0x01010101u);
+        auto products = I::broadcast(0u), total = products;
+        const auto step = [&](std::size_t col, std::size_t n) {
+            Buffer<std::uint32_t> words{};
+            __builtin_memcpy(words.lane, x + col, n);
+            const auto codes = I::load(words.lane);
+            const auto biased = I::bit_xor(codes, flip);
+            products = I::dot_bytes(products, biased, codes);
+            total = I::dot_bytes(total, ones, codes);
+            I::store(words.lane, args.bias == 0 ? codes : biased);
+            __builtin_memcpy(args.codes + col, words.lane, n);
+        };
+        std::size_t col = 0;
+        for (; col + kBytes <= args.n_cols; col += kBytes) {
+            __builtin_prefetch(x + col + args.ahead, 0, 2);
+            step(col, kBytes);
+        }
+        if (col < args.n_cols) step(col, args.n_cols - col);
+        const double sq_norm = static_cast<double>(sum_lanes<I>(products) - 128 * sum_lanes<I>(total));
+        return {sq_norm > 0.0 ? 1.0 : 0.0, sq_norm, sq_norm, sq_norm};
+    }
 }
 
 }  // namespace embmath::kernel

@@ -37,7 +37,14 @@ EMBMATH_INLINE void matrix_registers(const MatrixPass& pass, std::size_t block) 
     if constexpr (HasSecondHalf) M::template load<2>(from + 16 * from_bytes, from_bytes);
     if constexpr (HasSecondHalf && HasSecondBlock) M::template load<3>(from + 16 * from_bytes + next, from_bytes);
     const char* rows = pass.panel + block * pass.block_bytes;
+    constexpr std::size_t kTogether = HasSecondBlock ? 2 : 1;
     for (std::size_t step = 0; step < pass.n_steps; step += kMatrixSteps) {
+        // Stored codes come from memory: those of the next blocks travel meanwhile.
+        for (std::size_t b = 0; b < kTogether; ++b) {
+            const char* next = rows + (kTogether + b) * pass.block_bytes + step * kBlock;
+            EMBMATH_UNROLL
+            for (std::size_t line = 0; line < kMatrixSteps; ++line) __builtin_prefetch(next + line * kBlock, 0, 2);
+        }
         M::template load<6>(rows + step * kBlock, kBlock);
         M::template load<4>(pass.queries + step * 4, pass.query_bytes);
         M::template dot<0, 4, 6>();
