@@ -251,6 +251,46 @@ def test_nothing_is_held_once_all_rows_are_gone(rng, rows):
         assert index.stats == em.Index(normal(rng, 0, 40)).stats
 
 
+def test_arrays_live_as_long_as_a_row_in_them(rng):
+    """Whichever rows of which arrays are added, updated and removed, across pages."""
+    index, alive, source, rows = em.Index(dim=LONG), [], {}, {}
+
+    def fresh(n: int) -> Array:
+        x = normal(rng, n, LONG, "int8")
+        alive.append(weakref.ref(x))
+        return x
+
+    def put(ids: Array, x: Array) -> None:
+        source.update(dict.fromkeys(ids.tolist(), len(alive) - 1))
+        rows.update({int(i): row.copy() for i, row in zip(ids, x, strict=True)})
+
+    def drop(share: float) -> None:
+        gone = rng.permutation(list(source))[: int(share * len(source))]
+        index.remove(gone)
+        for i in gone.tolist():
+            del source[i], rows[i]
+
+    for step in range(60):
+        x = fresh(int(rng.integers(1, 40)))
+        if step % 3 == 1:
+            ids = rng.permutation(list(source))[: len(x)]
+            x = x[: len(ids)]
+            index.update(ids, x)
+        else:
+            ids = index.add(x)
+        put(ids, x)
+        del x
+        if step % 4 == 3:
+            drop(rng.choice([0.1, 0.3, 0.6]))
+        gc.collect()
+        assert all(alive[i]() is not None for i in source.values())
+        ids = index.ids
+        assert index.reconstruct(ids).tobytes() == b"".join(rows[i].tobytes() for i in ids.tolist())
+    drop(0.9)
+    gc.collect()
+    assert {i for i, ref in enumerate(alive) if ref() is not None} == set(source.values())
+
+
 class TestWindow:
     """New rows come and old ones go for ever."""
 

@@ -472,3 +472,37 @@ def test_an_index_dies_while_it_is_searched(rng):
         with ThreadPoolExecutor(2) as pool:
             for job in (pool.submit(search), pool.submit(drop)):
                 job.result()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_callback_may_not_change_what_is_being_changed(rng, force_isa, is_empty):
+    force_isa("scalar")
+    x = windows(rng, 2**16)
+    index = em.Index(dim=x.shape[1]) if is_empty else em.Index(x[:5])
+    before = index.ntotal
+    with pytest.raises(ValueError, match=r"^index: must not be changed from a callback"):
+        index.add(x, progress=lambda _: index.add(x[:1]), threads=1)
+    assert index.ntotal == before
+    assert len(index.add(x[:3])) == 3
+
+
+def test_a_forked_child_need_not_wait_for_a_change_of_its_parent(run_python):
+    code = (
+        "import os, threading, numpy as np, embmath as em\n"
+        "x = np.random.default_rng(0).standard_normal((3000, 64)).astype('f4')\n"
+        "index, stop = em.Index(x), threading.Event()\n"
+        "def change():\n"
+        "    while not stop.is_set():\n"
+        "        index.remove(index.add(x))\n"
+        "thread = threading.Thread(target=change)\n"
+        "thread.start()\n"
+        "for _ in range(10):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        index.add(x[:5])\n"
+        "        os._exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "stop.set()\n"
+        "thread.join()\n"
+    )
+    run_python(code)

@@ -87,7 +87,7 @@ def shape(rng: np.random.Generator, metric: str) -> tuple[int, int, int, int]:
     else:
         n = int(rng.integers(100 * k, 3001 if rng.random() < 0.3 else 110 * k + 200))
         d = int(2 ** rng.uniform(6, 8 if rng.random() < 0.8 else 11))
-    return int(np.clip(8e7 / (n * d), 20, 700)), n, d, k
+    return int(np.clip(8e7 / (n * d), 32, 700)), n, d, k
 
 
 def options_of(rng: np.random.Generator, nq: int, n: int) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def question(rng: np.random.Generator, metric: str) -> Question:
     kinds = TIED if is_tied else DATA if dtype in ("float32", "float64") else NARROW
     rows = (DATA | TIED)[str(rng.choice(list(kinds)))]
     if is_tied:
-        nq, dtype = 16, "float32"
+        nq, dtype = 32, "float32"
     options = options_of(rng, nq, n)
     x = rows(rng, n, d)
     if options.get("exclude_self"):
@@ -162,7 +162,7 @@ def rows_of(mask: Array | None, rows: Array) -> Array | None:
 
 def answer(question: Question) -> TopK:
     q, x, k, metric, options = question
-    if metric == "manhattan" or len(q) <= 16:
+    if metric == "manhattan" or len(q) <= 32:
         return reference.search(q, x, k, metric, **options)
     mask = allowed(question)
     scores, error = plain_scores(q, x, metric)

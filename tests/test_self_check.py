@@ -16,7 +16,7 @@ from reference import FLOAT_METRICS, Array
 from strategies import DATA, INTS, make
 
 CODE_METRICS = FLOAT_METRICS[:-1]
-NQ, N, D = 16, 2000, 64  # enough for the int8 plan
+NQ, N, D = 32, 2000, 64  # enough for the int8 plan
 
 Scale = Callable[[float, float, float], None]
 

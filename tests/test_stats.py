@@ -45,22 +45,22 @@ def test_every_pair_is_seen_once(metric: str, data: str) -> None:
 
 
 def test_rows_and_queries_that_need_no_bound(rng: np.random.Generator) -> None:
-    q, x = make("normal", 20, 2000, 64)
+    q, x = make("normal", 40, 2000, 64)
     mask = rng.random(2000) < 0.4
-    assert pairs(report(q, x, mask=mask)) == 20 * mask.sum()
+    assert pairs(report(q, x, mask=mask)) == 40 * mask.sum()
     q[3, 4] = np.nan
-    assert pairs(report(q, x, nan="rank_last")) == 19 * 2000
+    assert pairs(report(q, x, nan="rank_last")) == 39 * 2000
 
 
 @pytest.mark.parametrize(
     ("nq", "n", "d", "k", "plan"),
     [
-        (12, 1000, 64, 10, "int8, float32"),
-        (11, 1000, 64, 10, "float32"),
-        (12, 1000, 63, 10, "float32"),
-        (12, 999, 64, 10, "float32"),
-        (12, 100, 64, 1, "int8, float32"),
-        (12, 99, 64, 1, "float32"),
+        (32, 1000, 64, 10, "int8, float32"),
+        (31, 1000, 64, 10, "float32"),
+        (32, 1000, 63, 10, "float32"),
+        (32, 999, 64, 10, "float32"),
+        (32, 100, 64, 1, "int8, float32"),
+        (32, 99, 64, 1, "float32"),
         (3, 5000, 768, 10, "float32"),
         (2, 5000, 768, 10, "canonical"),
         (1, 5000, 768, 10, "canonical"),
@@ -77,7 +77,7 @@ def test_plan(nq: int, n: int, d: int, k: int, plan: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int8", "uint8"])
 def test_plan_of_other_dtypes(dtype: str) -> None:
-    q, x = make("normal", 16, 2000, 64, dtype)
+    q, x = make("normal", 32, 2000, 64, dtype)
     assert report(q, x)["plan"] == "int8, float32"
     manhattan = "canonical" if dtype == "float64" else "float32"
     assert report(q, x, metric="manhattan")["plan"] == manhattan
@@ -104,7 +104,7 @@ def test_codes_save_work(isa: str) -> None:
 
 def test_queries_that_codes_do_not_serve_hand_over() -> None:
     """Better rows first, closer together than codes can tell: most would be verified in vain."""
-    q, x = make("descending", 20, 10000, 100)
+    q, x = make("descending", 40, 10000, 100)
     stats = report(q, x, 5, threads=1)["stages"]
     assert stats["float32"]["pairs"] > stats["int8"]["pairs"] > 0
 
@@ -118,7 +118,7 @@ def test_a_canonical_scan_has_nothing_to_verify() -> None:
 @pytest.mark.parametrize("data", ["normal", "near_ties", "duplicates", "specials"])
 @pytest.mark.parametrize("metric", FLOAT_METRICS)
 def test_the_answer_does_not_depend_on_it(metric: str, data: str) -> None:
-    q, x = make(data, 30, 2000, 70)
+    q, x = make(data, 40, 2000, 70)
     for n in (2000, 200):
         plain = em.search(q, x[:n], 10, metric)
         reported = em.search(q, x[:n], 10, metric, stats={})
@@ -126,7 +126,7 @@ def test_the_answer_does_not_depend_on_it(metric: str, data: str) -> None:
 
 
 def test_a_dict_is_updated() -> None:
-    q, x = make("normal", 20, 2000, 64)
+    q, x = make("normal", 40, 2000, 64)
     stats = {"mine": 1, "plan": "old"}
     em.search(q, x, stats=stats)
     assert stats.keys() == KEYS | {"mine"}
@@ -144,11 +144,11 @@ def test_nothing_to_do(nq: int, n: int) -> None:
 
 
 def test_the_self_check_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    q, x = make("normal", 20, 2000, 64)
+    q, x = make("normal", 40, 2000, 64)
     monkeypatch.setenv("EMBMATH_VERIFY", "1")
     stats = report(q, x)
     assert stats["plan"] == "int8, float32"
-    assert pairs(stats) == 20 * 2000
+    assert pairs(stats) == 40 * 2000
 
 
 @pytest.mark.parametrize("stats", [True, [], "plan", 3])

@@ -1,6 +1,5 @@
 """A searchable collection that changes."""
 
-import contextlib
 import threading
 from typing import Any, Literal
 
@@ -92,7 +91,8 @@ class Index:
             raise ValueError(
                 f"codes: 'int8' goes with {', '.join(_CODE_METRICS)}, got metric {metric!r}"
             )
-        self._first = threading.Lock()
+        self._first = threading.RLock()
+        self._is_busy = False
         self._core: _core.Index | None = None
         if corpus is not None:
             self.add(corpus, ids, threads=threads)
@@ -143,29 +143,41 @@ class Index:
         source = _arrays.matrix("rows", rows)
         names = None if ids is None else _arrays.id_list("ids", ids, source.n_rows)
         report = _arguments.progress(progress)
-        with self._first if self._core is None else contextlib.nullcontext():
-            core = self._made_for(source)
-            added = core.add(source.typed, ids=names, threads=n_threads, progress=report)
-            self._dim, self._dtype, self._core = source.n_cols, source.dtype, core
+        if self._core is None:
+            added = self._add_first(source, names, n_threads, report)
+        else:
+            added = self._core.add(source.typed, ids=names, threads=n_threads, progress=report)
         if report is not None:
             report(1.0)
         return source.wrap(added)
 
-    def _made_for(self, rows: _arrays.Input) -> _core.Index:
-        """The compiled index; the first rows tell what it holds."""
-        if self._core is not None:
-            return self._core
-        if self._dim is not None and rows.n_cols != self._dim:
-            raise ValueError(
-                f"rows: expected {self._dim} columns like the index, got {rows.n_cols}"
+    def _add_first(
+        self, rows: _arrays.Input, ids: Any, threads: int, progress: Progress | None
+    ) -> Any:
+        """The first rows tell what the index holds, once they are in."""
+        with self._first:
+            if self._core is not None:  # another thread was sooner
+                return self._core.add(rows.typed, ids=ids, threads=threads, progress=progress)
+            if self._is_busy:
+                raise ValueError("index: must not be changed from a callback of its own change")
+            if self._dim is not None and rows.n_cols != self._dim:
+                raise ValueError(
+                    f"rows: expected {self._dim} columns like the index, got {rows.n_cols}"
+                )
+            core = _core.Index(
+                metric=self._metric,
+                dtype=rows.dtype,
+                n_cols=rows.n_cols,
+                has_codes=self._keeps_codes(rows.n_cols),
+                copies_rows=self._copies,
             )
-        return _core.Index(
-            metric=self._metric,
-            dtype=rows.dtype,
-            n_cols=rows.n_cols,
-            has_codes=self._keeps_codes(rows.n_cols),
-            copies_rows=self._copies,
-        )
+            self._is_busy = True
+            try:
+                added = core.add(rows.typed, ids=ids, threads=threads, progress=progress)
+            finally:
+                self._is_busy = False
+            self._dim, self._dtype, self._core = rows.n_cols, rows.dtype, core
+            return added
 
     def _keeps_codes(self, n_cols: int) -> bool:
         if self._codes != "auto":

@@ -159,7 +159,7 @@ void IndexStore::check_new_ids(const Snapshot& now, const std::vector<std::int64
 
 std::vector<std::int64_t> IndexStore::add(const kernel::KernelTable& table, const MatrixView& rows, const std::int64_t* ids,
                                           std::shared_ptr<const void> owner, const Execution& execution) {
-    const std::lock_guard lock(changing_);
+    const runtime::TurnTaker::Turn turn(changes_, execution, "index");
     const std::shared_ptr<const Snapshot> now = current();
     if (now->n_positions + rows.n_rows >= kMaxPositions) {
         throw ValueError("rows: an index holds fewer than 2^31 rows, got " + std::to_string(now->n_positions + rows.n_rows));
@@ -288,7 +288,7 @@ std::vector<std::int64_t> IndexStore::find_all(const Snapshot& now, const std::i
 // A changed page is copied: searches under way still read the old one.
 void IndexStore::update(const kernel::KernelTable& table, const std::int64_t* ids, const MatrixView& rows,
                         std::shared_ptr<const void> owner, const Execution& execution) {
-    const std::lock_guard lock(changing_);
+    const runtime::TurnTaker::Turn turn(changes_, execution, "index");
     const std::shared_ptr<const Snapshot> now = current();
     const std::vector<std::int64_t> positions = find_all(*now, ids, rows.n_rows);
     if (positions.empty()) return;
@@ -337,7 +337,7 @@ void IndexStore::update(const kernel::KernelTable& table, const std::int64_t* id
 }
 
 void IndexStore::remove(const kernel::KernelTable& table, const std::int64_t* ids, std::int64_t n, const Execution& execution) {
-    const std::lock_guard lock(changing_);
+    const runtime::TurnTaker::Turn turn(changes_, execution, "index");
     const std::shared_ptr<const Snapshot> now = current();
     const std::vector<std::int64_t> positions = find_all(*now, ids, n);
     if (positions.empty()) return;

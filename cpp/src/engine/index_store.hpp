@@ -10,6 +10,7 @@
 #include "embmath/index.hpp"
 #include "engine/snapshot.hpp"
 #include "kernel/table.hpp"
+#include "runtime/turn.hpp"
 
 namespace embmath::engine {
 
@@ -53,7 +54,7 @@ private:
 
     const IndexOptions options_;
     std::size_t block_words_;
-    std::mutex changing_;                            // held by the one change under way
+    runtime::TurnTaker changes_;                     // one at a time
     std::unordered_map<std::int64_t, std::int64_t> positions_;  // id -> position, once ids do not ascend
     std::shared_ptr<std::byte> slab_;                // room for copied rows
     std::size_t slab_used_ = 0, slab_size_ = 0;
