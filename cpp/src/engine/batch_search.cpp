@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/candidates.hpp"
 #include "engine/code_stage.hpp"
 #include "engine/float_stage.hpp"
 
@@ -13,15 +12,6 @@ namespace {
 
 // Rows whose best bounds give the first threshold: enough that most rows fall below it afterwards.
 constexpr std::int64_t kWarmRows = 192;
-
-// Stored rows are sampled in pieces: whole register tiles of every instruction set.
-constexpr int kSamplePiece = 96;
-
-// Rows that a query may verify in vain before it hands over: a 64th of those scanned costs about as
-// much as the float32 stage would.
-std::int64_t allowed_waste(std::int64_t limit, std::int64_t scanned) {
-    return 256 + 8 * std::min<std::int64_t>(limit, 1 << 20) + scanned / 64;
-}
 
 }  // namespace
 
@@ -123,86 +113,6 @@ Panel BatchSearch::stored_panel(std::int64_t chunk, PanelRows& rows) const {
     }
     panel.valid = rows.valid.data();
     return panel;
-}
-
-// Rows spread over the segment, as panels of the first stage.
-std::vector<Panel> BatchSearch::sample(Level level, std::int64_t n_sample, std::vector<PanelBuffer>& buffers,
-                                       std::vector<PanelRows>& rows) const {
-    std::vector<Panel> panels;
-    const bool is_stored = level == kCodes && spec_.codes != nullptr;
-    const int panel_rows = is_stored ? kSamplePiece : level == kCodes ? plan_.chunk_rows : plan_.float_rows;
-    const std::int64_t n_panels = (n_sample + panel_rows - 1) / panel_rows;
-    rows.resize(static_cast<std::size_t>(n_panels));
-    buffers.reserve(static_cast<std::size_t>(n_panels));
-    const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
-    for (std::int64_t p = 0; p < n_panels; ++p) {
-        PanelRows& own = rows[static_cast<std::size_t>(p)];
-        if (is_stored) {
-            // The last piece lies at the end: a corpus in ascending order has its best rows there.
-            const auto last = static_cast<std::int64_t>(spec_.codes->n_panels) - 1;
-            const Panel whole = stored_panel(n_panels == 1 ? last / 2 : p * last / (n_panels - 1), own);
-            const int room = std::max(whole.n_blocks() - kSamplePiece / kBlockRows, 0);
-            panels.push_back(whole.part(static_cast<int>(p * room / n_panels), kSamplePiece / kBlockRows));
-            continue;
-        }
-        for (std::int64_t i = p; i < n_sample; i += n_panels) {
-            const std::int64_t row = i * segment_.n_rows / n_sample;
-            if (mask == nullptr || mask[row] != 0) own.ids.push_back(static_cast<std::uint32_t>(row));
-        }
-        if (own.ids.empty()) continue;
-        PanelBuffer& buffer = buffers.emplace_back(spec_.corpus, stages_[level]->packer(spec_.corpus), panel_rows);
-        buffer.fill(own.ids.data(), static_cast<int>(own.ids.size()), segment_.base, {0, kNoLimit});
-        panels.push_back(buffer.view());
-    }
-    return panels;
-}
-
-// The best bounds among a sample, verified: a threshold for each query that most rows fall below, at
-// the price of `limit` rows read, before any worker meets its first chunk.
-void BatchSearch::prepare(const Execution& execution, int workers) {
-    const Level level = first_level();
-    const std::int64_t n_sample = plan_.sample_rows;
-    if (level == kCanonical || n_sample == 0) return;
-    std::vector<PanelBuffer> buffers;
-    std::vector<PanelRows> rows;
-    const std::vector<Panel> panels = sample(level, n_sample, buffers, rows);
-    const Stage& stage = *stages_[level];
-    const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
-    const auto wanted = static_cast<std::size_t>(spec_.limit);
-    runtime::for_each_task(execution, workers, (count_ + stage.group() - 1) / stage.group(),
-                           [&](runtime::Worker& worker, std::int64_t task) {
-        const int first = static_cast<int>(task) * stage.group(), n = std::min(stage.group(), count_ - first);
-        runtime::AlignedArray<std::uint32_t> scores(static_cast<std::size_t>(stage.lanes()) * ld);
-        std::vector<std::vector<core::Key>> best(static_cast<std::size_t>(n));
-        for (const Panel& panel : panels) {
-            worker.checkpoint();
-            stage.sums(panel, first, n, scores.data(), ld);
-            for (int i = 0; i < n; ++i) {
-                std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
-                const std::size_t had = keys.size();
-                keys.resize(had + ld);
-                core::Gate gate = stage.gate(first + i, -core::kInfinity, panel);
-                if (had == wanted) gate.threshold = core::key_score(*std::min_element(keys.begin(), keys.end() - static_cast<std::ptrdiff_t>(ld)));
-                keys.resize(had + stage.select(panel, 0, panel.n_blocks(), i, scores.data(), ld, gate, exclusion(first + i),
-                                               keys.data() + had));
-                if (keys.size() <= wanted) continue;
-                std::nth_element(keys.begin(), keys.begin() + spec_.limit, keys.end(), std::greater<>());
-                keys.resize(wanted);
-            }
-        }
-        runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
-        double seconds = 0.0;
-        std::int64_t n_verified = 0;
-        for (int i = 0; i < n; ++i) {
-            std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
-            if (scorer_.is_nan(first + i)) continue;
-            const Stopwatch watch(spec_.stats != nullptr, seconds);
-            HitList hits;
-            hits.reset(spec_.limit, spec_.floor);
-            n_verified += verify(level, keys.data(), keys.size(), keys.size(), 0, first + i, hits, scratch.data()).rows;
-        }
-        if (spec_.stats != nullptr) spec_.stats->add_verified(n_verified, seconds);
-    });
 }
 
 void BatchSearch::scan(BatchState& state, runtime::Worker& worker, std::int64_t chunk) {
@@ -311,61 +221,6 @@ const core::Gate& BatchSearch::refresh(StageLane& lane, Level level, const Panel
     return lane.gates[q];
 }
 
-// Verifies a worker's candidates; too many in vain, and the query goes on with the next wider stage.
-void BatchSearch::settle(BatchState& state, Level level, int query) {
-    StageLane& lane = state.lanes[level];
-    const auto q = static_cast<std::size_t>(query);
-    const Stopwatch watch(spec_.stats != nullptr, state.verify_seconds);
-    // Twice the limit proves a good threshold; what it leaves may fall below the next one, unverified.
-    static const double kB = std::getenv("EB") ? std::atof(std::getenv("EB")) : 2.0;
-    const std::size_t budget = static_cast<std::size_t>(kB * std::min<std::int64_t>(spec_.limit, 1 << 20));
-    const std::size_t keep = plan_.key_capacity / 4;
-    const Verified done = verify(level, lane.keys.data() + q * plan_.key_capacity, lane.counts[q], budget, keep, query,
-                                 state.hits[q], state.scratch.data());
-    lane.counts[q] = done.left;
-    state.verified += done.rows;
-    state.wasted[q] += done.rows - done.hits;
-    if (state.wasted[q] > allowed_waste(spec_.limit, state.rows_seen)) state.next_levels[q] = wider(level);
-}
-
-// Best bound first, until no bound reaches the threshold that the hits prove; or, after `budget` rows,
-// until no more than `keep` bounds do, which are left in front.
-BatchSearch::Verified BatchSearch::verify(Level level, core::Key* keys, std::size_t count, std::size_t budget,
-                                          std::size_t keep, int query, HitList& hits, std::byte* scratch) {
-    const auto threshold = [&] { return stages_[level]->gate(query, tau(query), Panel{}).threshold; };
-    Verified done{0, 0, 0};
-    float least = threshold();
-    Candidates candidates(keys, count, least);
-    Group now, next;
-    for (candidates.take(least, next); next.n > 0;) {
-        now = next;
-        candidates.take(least, next);
-        const void *data[Group::kRows], *ahead[Group::kRows];
-        std::int64_t rows[Group::kRows];
-        for (int i = 0; i < now.n; ++i) rows[i] = segment_.base + core::key_row(now.keys[i]);
-        spec_.corpus.rows(rows, now.n, scratch, data);
-        // While these are scored the next ones travel; a threshold that rises meanwhile makes them vain.
-        for (int i = 0; i < now.n; ++i) {
-            const void* coming = i < next.n ? spec_.corpus.direct(segment_.base + core::key_row(next.keys[i])) : nullptr;
-            ahead[i] = coming != nullptr ? coming : data[i];
-        }
-        done.hits += add_hits(query, rows, data, ahead, now.n, hits);
-        done.rows += now.n;
-        if (hits.tau() > tau(query)) {
-            raise(query, hits.tau());
-            least = threshold();
-        }
-        if (static_cast<std::size_t>(done.rows) < budget) continue;
-        candidates.put_back(next);
-        done.left = candidates.discard(least);
-        if (done.left <= keep) return done;
-        budget += std::max(budget, done.left - keep);
-        candidates.take(least, next);
-    }
-    done.left = 0;
-    return done;
-}
-
 void BatchSearch::scan_rows(BatchState& state, runtime::Worker& worker) {
     const Stopwatch watch(spec_.stats != nullptr, state.scanned.tile_seconds);
     const auto n_ids = static_cast<int>(state.rows.ids.size());
@@ -387,51 +242,6 @@ void BatchSearch::scan_rows(BatchState& state, runtime::Worker& worker) {
             next = nullptr;
         }
     }
-}
-
-int BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const* data, const void* const* next, int n,
-                          HitList& hits) const {
-    double scores[Scorer::kGroup];
-    scorer_.scores(query, data, next, n, scores);
-    int added = 0;
-    for (int i = 0; i < n; ++i) {
-        if (!(scores[i] >= hits.tau()) || !spec_.permission.allows(first_ + query, rows[i])) continue;
-        hits.add({scores[i], spec_.corpus.id(rows[i])});
-        ++added;
-    }
-    return added;
-}
-
-void BatchSearch::raise(int query, double tau) {
-    std::atomic<double>& shared = taus_[static_cast<std::size_t>(query)];
-    double current = shared.load(std::memory_order_relaxed);
-    while (current < tau && !shared.compare_exchange_weak(current, tau, std::memory_order_relaxed)) {
-    }
-}
-
-void BatchSearch::finish(int query, std::vector<std::unique_ptr<BatchState>>& states) {
-    HitList& hits = carried_[query];
-    const auto q = static_cast<std::size_t>(query);
-    for (auto& state : states) hits.add_all(state->hits[q]);
-    raise(query, hits.tau());
-    runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
-    Verified done{0, 0, 0};
-    double seconds = 0.0;
-    {
-        const Stopwatch watch(spec_.stats != nullptr, seconds);
-        for (const Level level : {kCodes, kFloat}) {
-            std::vector<core::Key> keys;
-            for (auto& state : states) {
-                const StageLane& lane = state->lanes[level];
-                if (lane.counts.empty() || lane.counts[q] == 0) continue;
-                const core::Key* begin = lane.keys.data() + q * plan_.key_capacity;
-                keys.insert(keys.end(), begin, begin + lane.counts[q]);
-            }
-            if (keys.empty()) continue;
-            done.rows += verify(level, keys.data(), keys.size(), keys.size(), 0, query, hits, scratch.data()).rows;
-        }
-    }
-    if (spec_.stats != nullptr) spec_.stats->add_verified(done.rows, seconds);
 }
 
 }  // namespace embmath::engine

@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "embmath/index.hpp"
+#include "engine/code_stage.hpp"
 #include "engine/snapshot.hpp"
 #include "kernel/table.hpp"
 #include "runtime/turn.hpp"
 
 namespace embmath::engine {
+
+// Packs rows [first, first + n), n <= 16, into one block of `out`; says what the bounds need to know.
+Extent encode_block(CodePacker& packer, const RowReader& reader, std::int64_t first, int n, CodeBlocks& out, int block);
 
 class IndexStore {
 public:
