@@ -73,6 +73,21 @@ def test_search(isa, data, metric):
         reference.assert_all_same(top, TopK(expected.values[:, :k], expected.indices[:, :k]))
 
 
+@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean"])
+def test_all_queries_and_long_answers(data, metric):
+    q, x = load("*queries*.f32.npy"), data[1]
+    index = em.Index(x, metric=metric)
+    for first in range(0, len(q), 500):
+        part = np.ascontiguousarray(q[first : first + 500])
+        expected = exact(part, x, 1000, metric)
+        for k in (1, 10, 100, 1000):
+            prefix = TopK(expected.values[:, :k], expected.indices[:, :k])
+            stats = {}
+            reference.assert_all_same(index.search(part, k, stats=stats), prefix)
+            assert stats["plan"].startswith("int8") == (100 * k <= len(x))
+            reference.assert_all_same(em.search(part, x, k, metric), prefix)
+
+
 @pytest.mark.parametrize("metric", FLOAT_METRICS)
 def test_few_queries_against_the_plain_oracle(agree, data, metric):
     q, x = data

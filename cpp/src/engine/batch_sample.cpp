@@ -1,6 +1,7 @@
 // First thresholds of a batch: the best of a sample, verified.
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 #include "engine/batch_search.hpp"
 
@@ -10,6 +11,28 @@ namespace {
 
 // Stored rows are sampled in pieces: whole register tiles of every instruction set.
 constexpr int kSamplePiece = 96;
+
+// The `wanted` best bounds so far, and some more that wait until trimming them pays.
+struct Best {
+    explicit Best(std::size_t limit) : wanted(limit) {}
+
+    core::Key* room_for(std::size_t n) {
+        if (count + n > 4 * wanted) trim();
+        if (keys.size() < count + n) keys.resize(count + std::max(n, 4 * wanted));
+        return keys.data() + count;
+    }
+    void trim() {
+        if (count <= wanted) return;
+        const auto last = keys.begin() + static_cast<std::ptrdiff_t>(wanted) - 1;
+        std::nth_element(keys.begin(), last, keys.begin() + static_cast<std::ptrdiff_t>(count), std::greater<>());
+        count = wanted;
+        least = core::key_score(*last);
+    }
+
+    std::size_t wanted, count = 0;
+    float least = -std::numeric_limits<float>::infinity();
+    std::vector<core::Key> keys;
+};
 
 }  // namespace
 
@@ -61,33 +84,29 @@ void BatchSearch::prepare(const Execution& execution, int workers) {
                            [&](runtime::Worker& worker, std::int64_t task) {
         const int first = static_cast<int>(task) * stage.group(), n = std::min(stage.group(), count_ - first);
         runtime::AlignedArray<std::uint32_t> scores(static_cast<std::size_t>(stage.lanes()) * ld);
-        std::vector<std::vector<core::Key>> best(static_cast<std::size_t>(n));
+        std::vector<Best> best(static_cast<std::size_t>(n), Best(wanted));
         for (const Panel& panel : panels) {
             worker.checkpoint();
-            stage.sums(panel, first, n, scores.data(), ld);
+            stage.sums(panel, first, n, task == 0, scores.data(), ld);
             for (int i = 0; i < n; ++i) {
-                std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
-                const std::size_t had = keys.size();
-                keys.resize(had + ld);
+                Best& own = best[static_cast<std::size_t>(i)];
                 core::Gate gate = stage.gate(first + i, -core::kInfinity, panel);
-                if (had == wanted) gate.threshold = core::key_score(*std::min_element(keys.begin(), keys.end() - static_cast<std::ptrdiff_t>(ld)));
-                keys.resize(had + stage.select(panel, 0, panel.n_blocks(), i, scores.data(), ld, gate, exclusion(first + i),
-                                               keys.data() + had));
-                if (keys.size() <= wanted) continue;
-                std::nth_element(keys.begin(), keys.begin() + spec_.limit, keys.end(), std::greater<>());
-                keys.resize(wanted);
+                gate.threshold = own.least;
+                core::Key* end = own.room_for(static_cast<std::size_t>(panel.n_blocks()) * kBlockRows);
+                own.count += stage.select(panel, 0, panel.n_blocks(), i, scores.data(), ld, gate, exclusion(first + i), end);
             }
         }
         runtime::AlignedArray<std::byte> scratch(spec_.corpus.scratch_bytes(Scorer::kGroup));
         double seconds = 0.0;
         std::int64_t n_verified = 0;
         for (int i = 0; i < n; ++i) {
-            std::vector<core::Key>& keys = best[static_cast<std::size_t>(i)];
+            Best& own = best[static_cast<std::size_t>(i)];
             if (scorer_.is_nan(first + i)) continue;
+            own.trim();
             const Stopwatch watch(spec_.stats != nullptr, seconds);
             HitList hits;
             hits.reset(spec_.limit, spec_.floor);
-            n_verified += verify(level, keys.data(), keys.size(), keys.size(), 0, first + i, hits, scratch.data()).rows;
+            n_verified += verify(level, own.keys.data(), own.count, own.count, 0, first + i, hits, scratch.data()).rows;
         }
         if (spec_.stats != nullptr) spec_.stats->add_verified(n_verified, seconds);
     });

@@ -171,7 +171,7 @@ void BatchSearch::scan_panel(BatchState& state, runtime::Worker& worker, Level l
         const auto begin = state.levels.begin() + first;
         if (std::find(begin, begin + n, level) == begin + n) continue;
         worker.checkpoint();
-        stage.sums(panel, first, n, state.scores.data(), static_cast<std::size_t>(plan_.chunk_rows));
+        stage.sums(panel, first, n, first == 0 && spec_.codes != nullptr, state.scores.data(), static_cast<std::size_t>(plan_.chunk_rows));
         lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(panel.block_words) * 4;
         for (int i = 0; i < n; ++i) {
             if (is_here(first + i) && !scorer_.is_nan(first + i)) filter(state, level, panel, first + i, i);

@@ -68,7 +68,7 @@ void lay_open(const kernel::KernelTable& table, Metric metric, const RowReader& 
         core::Gate gate = stage->gate(query, score_of_rank(scores, rank), panel);
         gate.threshold = -std::numeric_limits<float>::infinity();
         const int group_first = query / stage->group() * stage->group();
-        stage->sums(panel, group_first, std::min(stage->group(), n_queries - group_first), sums.data(), ld);
+        stage->sums(panel, group_first, std::min(stage->group(), n_queries - group_first), false, sums.data(), ld);
         const std::size_t count = stage->select(panel, 0, panel.n_blocks(), query - group_first, sums.data(), ld, gate, {}, keys.data());
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = core::key_row(keys[i]);

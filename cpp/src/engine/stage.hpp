@@ -30,7 +30,8 @@ public:
 
     // Tile sums of queries [first, first + n), n <= group(), not beyond a multiple of group():
     // [n * digits][ld] words.
-    void sums(const Panel& panel, int first, int n, std::uint32_t* scores, std::size_t ld) const;
+    // `from_memory`: nobody has read the panel just before.
+    void sums(const Panel& panel, int first, int n, bool from_memory, std::uint32_t* scores, std::size_t ld) const;
 
     // Which rows a query may not return, beyond those the panel excludes.
     struct Exclusion {

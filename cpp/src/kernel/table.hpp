@@ -79,6 +79,7 @@ struct TileArgs {
     std::size_t ld;
     const void* query_rows = nullptr;  // codes, query by query, where the table takes more than 8
     std::size_t query_words = 0;       // from query to query
+    bool from_memory = false;          // the panel is not in cache yet
 };
 
 struct SelectArgs {
