@@ -36,13 +36,16 @@ struct Best {
 
 }  // namespace
 
-// Rows spread over the segment, as panels of the first stage.
+// Rows spread over the segment, as panels of the first stage. No row may come twice: counted twice
+// among the best it would prove a threshold that does not hold. Pieces of the index therefore come
+// from different panels, and rows of an array lie at least sixteen apart (plan.cpp).
 std::vector<Panel> BatchSearch::sample(Level level, std::int64_t n_sample, std::vector<PanelBuffer>& buffers,
                                        std::vector<PanelRows>& rows) const {
     std::vector<Panel> panels;
     const bool is_stored = level == kCodes && spec_.codes != nullptr;
     const int panel_rows = is_stored ? kSamplePiece : level == kCodes ? plan_.chunk_rows : plan_.float_rows;
-    const std::int64_t n_panels = (n_sample + panel_rows - 1) / panel_rows;
+    std::int64_t n_panels = (n_sample + panel_rows - 1) / panel_rows;
+    if (is_stored) n_panels = std::min(n_panels, static_cast<std::int64_t>(spec_.codes->n_panels));
     rows.resize(static_cast<std::size_t>(n_panels));
     buffers.reserve(static_cast<std::size_t>(n_panels));
     const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
