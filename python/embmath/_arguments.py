@@ -68,12 +68,6 @@ def progress(value: Progress | None) -> Progress | None:
     return value
 
 
-def stats(value: dict[str, Any] | None) -> None:
-    """A dict to fill in."""
-    if value is not None and not isinstance(value, dict):
-        raise TypeError(f"stats: expected a dict to fill in, got {type(value).__name__}")
-
-
 def threads(value: object) -> int:
     """A thread count; 0 stands for the default."""
     return 0 if value is None else integer("threads", value, at_least=1, at_most=MAX_THREADS)
@@ -93,3 +87,38 @@ def dims(value: object, a: Input, b: Input | None = None) -> int:
     if prefix > widest:
         raise ValueError(f"dims: must be between 1 and {widest}, got {prefix}")
     return prefix
+
+
+_threads, _progress = threads, progress  # the class has arguments of these names
+
+
+class Search:
+    """What searches of arrays and of an index take alike, checked."""
+
+    def __init__(
+        self,
+        *,
+        exclude_self: object = False,
+        threshold: object = None,
+        nan: object = "raise",
+        threads: object = None,
+        progress: Progress | None = None,
+        stats: dict[str, Any] | None = None,
+    ) -> None:
+        if stats is not None and not isinstance(stats, dict):
+            raise TypeError(f"stats: expected a dict to fill in, got {type(stats).__name__}")
+        self.options: dict[str, Any] = {
+            "exclude_self": flag("exclude_self", exclude_self),
+            "threshold": None if threshold is None else number("threshold", threshold),
+            "reject_nan": choice("nan", nan, ("raise", "rank_last")) == "raise",
+            "threads": _threads(threads),
+            "progress": _progress(progress),
+        }
+        self.stats = stats
+
+    def finish(self, report: dict[str, Any] | None = None) -> None:
+        """Hand over what the search did and say that it is done."""
+        if self.stats is not None and report is not None:
+            self.stats.update(report)
+        if self.options["progress"] is not None:
+            self.options["progress"](1.0)

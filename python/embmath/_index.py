@@ -299,37 +299,29 @@ class Index:
                [5]])
         """
         k = _arguments.integer("k", k, at_least=1)
-        limit = None if threshold is None else _arguments.number("threshold", threshold)
         is_padded = _arguments.flag("pad", pad)
-        excludes = _arguments.flag("exclude_self", exclude_self)
-        reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
-        n_threads, report = _arguments.threads(threads), _arguments.progress(progress)
-        _arguments.stats(stats)
+        asked = _arguments.Search(
+            exclude_self=exclude_self,
+            threshold=threshold,
+            nan=nan,
+            threads=threads,
+            progress=progress,
+            stats=stats,
+        )
         source, view = self._query(queries), self._view()
         n_rows = 0 if view is None else view.n_rows
         rows = _arrays.row_mask(mask, source.n_rows, n_rows)
-        columns = k if is_padded else min(k, n_rows)
-        shape, dtype = (source.n_rows, columns), self._score_dtype(source)
-        values, found = _arrays.top_k_outputs(out, shape, dtype, (source,), rows)
-        options: dict[str, Any] = {
-            "mask": rows,
-            "exclude_self": excludes,
-            "threshold": limit,
-            "reject_nan": reject_nan,
-            "threads": n_threads,
-            "progress": report,
-            "stats": stats is not None,
-            "values": values,
-        }
+        shape = (source.n_rows, k if is_padded else min(k, n_rows))
+        values, found = _arrays.top_k_outputs(
+            out, shape, self._score_dtype(source), (source,), rows
+        )
+        options = asked.options | {"mask": rows, "stats": stats is not None, "values": values}
         if view is None:
             options |= {"exclude_self": False, "indices": found}
-            done = _core.search(*self._without_rows(source), **options)
+            report = _core.search(*self._without_rows(source), **options)
         else:
-            done = view.search(source.typed, **options, ids=found)
-        if stats is not None:
-            stats.update(done)
-        if report is not None:
-            report(1.0)
+            report = view.search(source.typed, **options, ids=found)
+        asked.finish(report)
         return TopK(source.wrap(values), source.wrap(found)) if out is None else TopK(*out)
 
     def range_search(
@@ -372,28 +364,23 @@ class Index:
         >>> index.range_search([[1.0, 0.1]], 0.5).indices
         array([0])
         """
-        limit = _arguments.number("threshold", threshold)
-        excludes = _arguments.flag("exclude_self", exclude_self)
-        reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
-        n_threads, report = _arguments.threads(threads), _arguments.progress(progress)
+        asked = _arguments.Search(
+            exclude_self=exclude_self,
+            threshold=_arguments.number("threshold", threshold),
+            nan=nan,
+            threads=threads,
+            progress=progress,
+        )
         source, view = self._query(queries), self._view()
         rows = _arrays.row_mask(mask, source.n_rows, 0 if view is None else view.n_rows)
-        options: dict[str, Any] = {
-            "mask": rows,
-            "exclude_self": excludes,
-            "threshold": limit,
-            "reject_nan": reject_nan,
-            "threads": n_threads,
-            "progress": report,
-        }
+        options = asked.options | {"mask": rows}
         if view is None:
             options["exclude_self"] = False
             found = _core.range_search(*self._without_rows(source), **options)
         else:
             like = self._like(source)
             found = view.range_search(source.typed, metric=self._metric, like=like, **options)
-        if report is not None:
-            report(1.0)
+        asked.finish()
         return RangeResult(*(source.wrap(part) for part in found))
 
     def _view(self) -> _core.IndexView | None:

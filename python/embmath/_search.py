@@ -11,7 +11,7 @@ _METRICS = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan", "hamming",
 
 
 class _Query:
-    """The arguments that every search shares, checked."""
+    """What is searched for, where and how, checked."""
 
     def __init__(
         self,
@@ -19,14 +19,8 @@ class _Query:
         corpus: Array,
         metric: str,
         dims: int | None,
-        nan: str = "raise",
-        threads: int | None = None,
-        progress: Progress | None = None,
     ) -> None:
         self.metric = _arguments.choice("metric", metric, _METRICS)
-        self.reject_nan = _arguments.choice("nan", nan, ("raise", "rank_last")) == "raise"
-        self.threads = _arguments.threads(threads)
-        self.progress = _arguments.progress(progress)
         self.queries = _arrays.matrix("queries", queries)
         self.corpus = _arrays.matrix("corpus", corpus)
         self.n_cols = _arguments.dims(dims, self.queries, self.corpus)
@@ -38,10 +32,6 @@ class _Query:
 
     def mask(self, mask: object) -> Any:
         return _arrays.row_mask(mask, self.queries.n_rows, self.corpus.n_rows)
-
-    def finish(self) -> None:
-        if self.progress is not None:
-            self.progress(1.0)
 
     def outputs(self, out: Any, columns: int, mask: Any = None) -> tuple[Any, Any]:
         shape, inputs = (self.queries.n_rows, columns), (self.queries, self.corpus)
@@ -138,28 +128,28 @@ def search(
     array([[0.949, 0.894]], dtype=float32)
     """
     k = _arguments.integer("k", k, at_least=1)
-    limit = None if threshold is None else _arguments.number("threshold", threshold)
-    is_padded, excludes = _arguments.flag("pad", pad), _arguments.flag("exclude_self", exclude_self)
-    _arguments.stats(stats)
-    query = _Query(queries, corpus, metric, dims, nan, threads, progress)
-    available = max(query.corpus.n_rows - excludes, 0)
+    is_padded = _arguments.flag("pad", pad)
+    asked = _arguments.Search(
+        exclude_self=exclude_self,
+        threshold=threshold,
+        nan=nan,
+        threads=threads,
+        progress=progress,
+        stats=stats,
+    )
+    query = _Query(queries, corpus, metric, dims)
+    available = max(query.corpus.n_rows - asked.options["exclude_self"], 0)
     rows = query.mask(mask)
     values, indices = query.outputs(out, k if is_padded else min(k, available), rows)
     report = _core.search(
         *query.views,
         mask=rows,
-        exclude_self=excludes,
-        threshold=limit,
-        reject_nan=query.reject_nan,
-        threads=query.threads,
-        progress=query.progress,
+        **asked.options,
         stats=stats is not None,
         values=values,
         indices=indices,
     )
-    query.finish()
-    if stats is not None:
-        stats.update(report)
+    asked.finish(report)
     return TopK(query.wrap(values), query.wrap(indices)) if out is None else TopK(*out)
 
 
@@ -208,19 +198,16 @@ def range_search(
     >>> hits.offsets, hits.indices
     (array([0, 2, 4]), array([0, 2, 1, 2]))
     """
-    limit = _arguments.number("threshold", threshold)
-    excludes = _arguments.flag("exclude_self", exclude_self)
-    query = _Query(queries, corpus, metric, dims, nan, threads, progress)
-    found = _core.range_search(
-        *query.views,
-        mask=query.mask(mask),
-        exclude_self=excludes,
-        threshold=limit,
-        reject_nan=query.reject_nan,
-        threads=query.threads,
-        progress=query.progress,
+    asked = _arguments.Search(
+        exclude_self=exclude_self,
+        threshold=_arguments.number("threshold", threshold),
+        nan=nan,
+        threads=threads,
+        progress=progress,
     )
-    query.finish()
+    query = _Query(queries, corpus, metric, dims)
+    found = _core.range_search(*query.views, mask=query.mask(mask), **asked.options)
+    asked.finish()
     return RangeResult(*(query.wrap(part) for part in found))
 
 
@@ -267,14 +254,14 @@ def rescore(
     array([[0]])
     """
     k = _arguments.integer("k", k, at_least=1)
-    query = _Query(queries, corpus, metric, dims, threads=threads)
+    query = _Query(queries, corpus, metric, dims)
     rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows)
     values, indices = query.outputs(None, min(k, rows.shape[1]))
     _core.rescore(
         *query.views,
         candidates=rows,
-        reject_nan=query.reject_nan,
-        threads=query.threads,
+        reject_nan=True,
+        threads=_arguments.threads(threads),
         values=values,
         indices=indices,
     )
