@@ -31,9 +31,10 @@ from ._similarity import (
     similarity_pairwise,
 )
 from ._transform import normalize, pack_bits, truncate, unpack_bits
-from ._types import RangeResult, TopK
+from ._types import FileFormatError, RangeResult, TopK
 
 __all__ = [
+    "FileFormatError",
     "Index",
     "RangeResult",
     "TopK",

@@ -19,6 +19,13 @@ NanPolicy: TypeAlias = Literal["raise", "rank_last"]
 Progress: TypeAlias = Callable[[float], object]
 
 
+class FileFormatError(ValueError):
+    """A file is not what it is read as: of another kind, truncated, damaged or foreign.
+
+    The message names the path, what was expected and what was found.
+    """
+
+
 class TopK(NamedTuple):
     """The best entries of each row, best first.
 

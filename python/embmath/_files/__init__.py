@@ -1,0 +1,14 @@
+"""One file an object: a safetensors file with checksums, replaced whole or not at all.
+
+``layout`` places the tensors, ``header`` is the JSON that says so and its checks, ``sink`` streams
+and checksums, ``atomic`` replaces a file, ``writer`` and ``reader`` are the two ends. Nothing here
+knows what an index is, and nothing is ever unpickled.
+
+The safetensors library reads these files, but neither writes nor reads them for us: it takes all
+tensors as one piece of memory, cannot map a file for NumPy, and syncs nothing to the disk.
+"""
+
+from .reader import File, read
+from .writer import Blocks, Tensor, write
+
+__all__ = ["Blocks", "File", "Tensor", "read", "write"]
