@@ -39,24 +39,30 @@ def replacing(path: str) -> Iterator[int]:
     _remove_stale(folder, stem)
     # Another saver never has the same 64 random bits, so what is removed below is our own.
     temporary = os.path.join(folder, f"{stem}{os.urandom(8).hex()}.tmp")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = -1
     try:
-        descriptor = os.open(temporary, flags, 0o666 if permissions is None else permissions)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if permissions is not None:
-            os.fchmod(descriptor, permissions)  # what umask took away
-        yield descriptor
-        os.fsync(descriptor)
-        os.replace(temporary, target)
+        with _created(temporary, permissions) as descriptor:
+            yield descriptor
+            os.fsync(descriptor)
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
     _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def _created(temporary: str, permissions: int | None) -> Iterator[int]:
+    """A new file, locked as long as it is open."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666 if permissions is None else permissions)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if permissions is not None:
+            os.fchmod(descriptor, permissions)  # what umask took away
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _replaceable(target: str) -> int | None:

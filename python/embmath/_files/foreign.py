@@ -1,5 +1,7 @@
 """What a file is that is not ours: only for the error message."""
 
+import codecs
+
 _MAGIC = (
     (b"\x93NUMPY", "a NumPy .npy file"),
     (b"PK\x03\x04", "a zip archive (.npz or a Torch file)"),
@@ -31,6 +33,14 @@ def describe(start: bytes) -> str:
         return "a pickle (embmath never loads one)"
     if not start.strip(b"\0"):
         return "zeros"
-    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in start):
+    if _is_text(start):
         return "text"
     return f"a file that starts with {start[:8]!r}"
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # may end inside a character
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\t\r\n" for character in text)

@@ -1,5 +1,6 @@
 """Save tensors and strings as one file."""
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -102,7 +103,8 @@ def _as_blocks(name: str, tensor: Tensor) -> Blocks:
     if isinstance(tensor, np.ndarray):
         blocks = Blocks(_format_name(name, tensor.dtype), tensor.shape, _pieces(tensor))
     else:
-        blocks = Blocks(*tensor)
+        dtype, shape, buffers = tensor
+        blocks = Blocks(dtype, tuple(map(operator.index, shape)), buffers)
     if blocks.dtype not in DTYPES:
         raise TypeError(f"{name}: expected dtype {', '.join(DTYPES)}, got {blocks.dtype!r}")
     if min(blocks.shape, default=0) < 0 or not is_addressable(blocks.dtype, blocks.shape):
