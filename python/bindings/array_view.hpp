@@ -10,6 +10,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "embmath/index.hpp"
 #include "embmath/runtime.hpp"
 #include "embmath/search.hpp"
 #include "embmath/select.hpp"
@@ -25,6 +26,7 @@ using TypedArray = std::pair<py::array, std::string>;
 MatrixView matrix_view(const TypedArray& typed);
 ArrayView array_view(const TypedArray& typed);
 Metric parse_metric(const std::string& name);
+CodeKind parse_code_kind(const std::string& name);
 Dtype parse_dtype(const std::string& name);
 StageKind parse_stage(const std::string& name);
 py::dtype result_dtype(ResultType type);

@@ -9,9 +9,33 @@ namespace {
 
 using Ids = py::array_t<std::int64_t, py::array::c_style>;
 
-std::unique_ptr<Index> make_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols, bool has_codes,
-                                  bool copies_rows) {
-    return std::make_unique<Index>(IndexOptions{parse_metric(metric), parse_dtype(dtype), n_cols, has_codes, copies_rows});
+template <class T>
+using Dense = py::array_t<T, py::array::c_style>;
+using BasisArrays = std::tuple<Dense<double>, Dense<float>, Dense<double>>;  // mean, vectors, spread
+
+template <class T>
+std::vector<T> as_vector(const Dense<T>& array) {
+    return {array.data(), array.data() + array.size()};
+}
+
+std::unique_ptr<Index> make_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
+                                  const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis, bool copies_rows) {
+    IndexOptions options{parse_metric(metric), parse_dtype(dtype), n_cols, {}, nullptr, copies_rows};
+    for (const std::string& name : codes) options.codes[static_cast<int>(parse_code_kind(name))] = true;
+    if (basis) {
+        const auto& [mean, vectors, spread] = *basis;
+        options.basis = std::make_shared<const Basis>(Basis{as_vector(mean), as_vector(vectors), as_vector(spread)});
+    }
+    return run_released(0, py::none(), [&](const Execution&) { return std::make_unique<Index>(options); });
+}
+
+std::vector<std::string> code_names(const Index& index) {
+    constexpr const char* kNames[kCodeKinds] = {"int8", "prefix", "int4"};
+    std::vector<std::string> names;
+    for (int kind = 0; kind < kCodeKinds; ++kind) {
+        if (index.options().codes[kind]) names.emplace_back(kNames[kind]);
+    }
+    return names;
 }
 
 Ids add(Index& index, const TypedArray& rows, const std::optional<Ids>& ids, int threads, const py::object& progress) {
@@ -105,8 +129,9 @@ void bind_index(py::module_& m) {
             view.reconstruct(ids.data(), ids.size(), out.mutable_data());
         }, py::arg("ids"), py::arg("out"));
     py::class_<Index>(m, "Index")
-        .def(py::init(&make_index), py::arg("metric"), py::arg("dtype"), py::arg("n_cols"), py::arg("has_codes"),
-             py::arg("copies_rows"))
+        .def(py::init(&make_index), py::arg("metric"), py::arg("dtype"), py::arg("n_cols"), py::arg("codes"),
+             py::arg("basis"), py::arg("copies_rows"))
+        .def_property_readonly("codes", &code_names)
         .def("view", &Index::view)
         .def("add", &add, py::arg("rows"), py::arg("ids"), py::arg("threads"), py::arg("progress"))
         .def("update", &update, py::arg("ids"), py::arg("rows"))

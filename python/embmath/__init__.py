@@ -13,6 +13,7 @@ array([[2, 0]])
 """
 
 from ._index import Index
+from ._rotation import Rotation, fit_rotation
 from ._runtime import (
     __version__,
     dtypes,
@@ -37,12 +38,14 @@ __all__ = [
     "FileFormatError",
     "Index",
     "RangeResult",
+    "Rotation",
     "TopK",
     "__version__",
     "cosine_similarity",
     "distance",
     "distance_pairwise",
     "dtypes",
+    "fit_rotation",
     "get_num_threads",
     "info",
     "isas",

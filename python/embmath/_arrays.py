@@ -231,6 +231,14 @@ def id_list(name: str, value: object, n: int | None = None) -> NDArray:
     return np.array(array, dtype=np.int64, order="C")
 
 
+def as_float64(source: Input, rows: NDArray) -> NDArray:
+    """A float64 copy of some rows."""
+    part = source.array[rows]
+    if source.dtype == "bfloat16":
+        part = (part.astype(np.uint32) << 16).view(np.float32)
+    return part.astype(np.float64)
+
+
 def row_of(dtype: str, n_cols: int) -> tuple[NDArray, str]:
     """One row of a type, where only types matter."""
     return np.zeros((1, n_cols), _storage(dtype)), dtype

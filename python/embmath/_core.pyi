@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,16 @@ class IndexView:
 
 class Index:
     def __init__(
-        self, metric: str, dtype: str, n_cols: int, has_codes: bool, copies_rows: bool
+        self,
+        metric: str,
+        dtype: str,
+        n_cols: int,
+        codes: Sequence[str],
+        basis: tuple[_Array, _Array, _Array] | None,
+        copies_rows: bool,
     ) -> None: ...
+    @property
+    def codes(self) -> list[str]: ...
     def view(self) -> IndexView: ...
     def add(
         self,

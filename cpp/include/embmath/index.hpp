@@ -16,11 +16,27 @@ class IndexStore;
 struct Snapshot;
 }  // namespace engine
 
+// Codes that an index may keep beside its rows.
+enum class CodeKind : std::uint8_t {
+    int8,    // of the elements as they are
+    prefix,  // int8 of rotated rows: half of the coordinates for every row, the rest for survivors
+    int4,    // of rotated rows: a quarter of the coordinates, then another one
+};
+inline constexpr int kCodeKinds = 3;
+
+// Coordinates in which a few leading ones say most: rows x become V (x - mean).
+struct Basis {
+    std::vector<double> mean;    // n_cols
+    std::vector<float> vectors;  // V, [spread.size()][n_cols]: orthonormal up to rounding
+    std::vector<double> spread;  // standard deviation of each coordinate
+};
+
 struct IndexOptions {
     Metric metric = Metric::cosine;
     Dtype dtype = Dtype::f32;
     std::int64_t n_cols = 0;
-    bool has_codes = true;     // keep int8 codes
+    bool codes[kCodeKinds] = {true};     // which to keep
+    std::shared_ptr<const Basis> basis;  // for rotated codes; cosine: of rows of length 1
     bool copies_rows = false;  // else rows are read where they lie, if they are contiguous and aligned
 };
 

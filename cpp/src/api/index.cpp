@@ -154,12 +154,19 @@ void IndexView::reconstruct(const std::int64_t* ids, std::int64_t n, void* out) 
 Index::Index(const IndexOptions& options) {
     api::check_dtypes(options.metric, options.dtype, options.dtype, {"corpus", "corpus"});
     if (options.n_cols < 1) throw ValueError("dim: must be at least 1, got " + std::to_string(options.n_cols));
-    if (options.has_codes && !engine::CodeStage::exists(options.metric, options.dtype, options.dtype, options.n_cols)) {
+    const auto keeps = [&](CodeKind kind) { return options.codes[static_cast<int>(kind)]; };
+    if (keeps(CodeKind::int8) && !engine::CodeStage::exists(options.metric, options.dtype, options.dtype, options.n_cols)) {
         throw ValueError("codes: 'int8' goes with cosine, dot, euclidean and sqeuclidean, up to " +
                          std::to_string(core::kMaxCodeDim) + " dimensions, got " + api::name_of(options.metric) + ", " +
                          std::to_string(options.n_cols));
     }
-    store_ = std::make_unique<engine::IndexStore>(options);
+    if ((keeps(CodeKind::prefix) || keeps(CodeKind::int4)) &&
+        !engine::PrefixPlane::exists(options.metric, options.dtype, options.n_cols)) {
+        throw ValueError("codes: 'prefix' and 'int4' go with cosine, dot, euclidean and sqeuclidean of floating point rows, up to " +
+                         std::to_string(engine::kMaxRotatedCols) + " dimensions, got " + api::name_of(options.metric) + ", " +
+                         core::name_of(options.dtype) + ", " + std::to_string(options.n_cols));
+    }
+    store_ = std::make_unique<engine::IndexStore>(dispatch::active(), options);
 }
 
 Index::~Index() = default;

@@ -59,6 +59,8 @@ struct Gate {
     float weight[kMaxTerms] = {};
     float scale = 1.0F;
     float tilt = 0.0F;  // what `scale` loses for each unit of a panel's least ratio (core/code_bounds.hpp)
+    // core/prefix_bounds.hpp: weight[0] of the longer prefix, and what `constant` gains for a panel.
+    float refined_weight = 0.0F, norm_weight = 0.0F, code_weight = 0.0F;
 };
 
 // Factors on the parts of the bounds, all 1. Tests make each part too small by a known amount and

@@ -5,6 +5,7 @@
 
 #include "engine/code_stage.hpp"
 #include "engine/float_stage.hpp"
+#include "engine/prefix_stage.hpp"
 
 namespace embmath::engine {
 
@@ -27,7 +28,13 @@ BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segme
       taus_(static_cast<std::size_t>(count)) {
     const core::BoundScales scales = bound_scales();
     if (plan.code_digits > 0) {
-        stages_[kCodes] = std::make_unique<CodeStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, scales);
+        const int kind = static_cast<int>(plan.code_kind);
+        if (plan.code_kind == CodeKind::int8) {
+            stages_[kCodes] = std::make_unique<CodeStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, scales);
+        } else {
+            stages_[kCodes] = std::make_unique<PrefixStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits,
+                                                            *spec.codes->rotation, *spec.codes->planes[kind], scales);
+        }
     }
     if (plan.has_float_stage) {
         stages_[kFloat] = std::make_unique<FloatStage>(spec.table, spec.metric, spec.queries, first, count, scorer_, scales);
@@ -97,7 +104,7 @@ void BatchSearch::collect_ids(BatchState& state, std::int64_t chunk) const {
 
 // A panel of the index, less the rows that the shared mask or a run of copies excludes.
 Panel BatchSearch::stored_panel(std::int64_t chunk, PanelRows& rows) const {
-    Panel panel = spec_.codes->panels[chunk];
+    Panel panel = spec_.codes->panels[static_cast<int>(plan_.code_kind)][chunk];
     const RunLimit run = run_limit(0);
     const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask : nullptr;
     rows.ids.clear();
@@ -172,7 +179,7 @@ void BatchSearch::scan_panel(BatchState& state, runtime::Worker& worker, Level l
         if (std::find(begin, begin + n, level) == begin + n) continue;
         worker.checkpoint();
         stage.sums(panel, first, n, first == 0 && spec_.codes != nullptr, state.scores.data(), static_cast<std::size_t>(plan_.chunk_rows));
-        lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(panel.block_words) * 4;
+        lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(panel.rung.block_words) * 4;
         for (int i = 0; i < n; ++i) {
             if (is_here(first + i) && !scorer_.is_nan(first + i)) filter(state, level, panel, first + i, i);
         }
@@ -187,7 +194,7 @@ Stage::Exclusion BatchSearch::exclusion(int query) const {
     return exclusion;
 }
 
-void BatchSearch::filter(BatchState& state, Level level, const Panel& panel, int query, int query_of_group) {
+void BatchSearch::filter(BatchState& state, Level level, const Panel& panel, int query, int slot) {
     StageLane& lane = state.lanes[level];
     const auto q = static_cast<std::size_t>(query);
     const Stage::Exclusion exclusion = this->exclusion(query);
@@ -202,8 +209,10 @@ void BatchSearch::filter(BatchState& state, Level level, const Panel& panel, int
         const auto room = static_cast<int>((plan_.key_capacity - count) / kBlockRows);
         int last = std::min(panel.n_blocks(), block + room);
         if (is_cold && count < warm) last = std::min(last, block + blocks_of(static_cast<int>(warm - count)));
-        const std::size_t kept = stages_[level]->select(panel, block, last, query_of_group, state.scores.data(),
-                                                        static_cast<std::size_t>(plan_.chunk_rows), gate, exclusion, keys + count);
+        const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
+        const Stage& stage = *stages_[level];
+        std::size_t kept = stage.select(panel, block, last, slot, state.scores.data(), ld, gate, exclusion, keys + count);
+        kept = stage.refine(panel, query, slot, state.scores.data(), ld, gate, keys + count, kept);
         count += kept;
         lane.stats.survivors += static_cast<std::int64_t>(kept);
         block = last;

@@ -59,7 +59,7 @@ private:
     void scan_panel(State& state, runtime::Worker& worker, Level level, const Panel& panel);
     void scan_float(State& state, runtime::Worker& worker);
     void scan_rows(State& state, runtime::Worker& worker);
-    void filter(State& state, Level level, const Panel& panel, int query, int query_of_group);
+    void filter(State& state, Level level, const Panel& panel, int query, int slot);
     const core::Gate& refresh(StageLane& lane, Level level, const Panel& panel, int query) const;
     void settle(State& state, Level level, int query);
     Verified verify(Level level, core::Key* keys, std::size_t count, std::size_t budget, std::size_t keep, int query,

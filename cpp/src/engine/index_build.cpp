@@ -6,6 +6,7 @@
 #include <new>
 
 #include "core/dtype.hpp"
+#include "engine/block_encoder.hpp"
 #include "engine/index_store.hpp"
 #include "runtime/parallel.hpp"
 
@@ -16,28 +17,6 @@ namespace {
 std::int64_t whole_blocks(std::int64_t rows) { return rows / kBlockRows * kBlockRows; }
 
 }  // namespace
-
-Extent encode_block(CodePacker& packer, const RowReader& reader, std::int64_t first, int n, CodeBlocks& out, int block) {
-    std::int64_t rows[kBlockRows];
-    for (int lane = 0; lane < n; ++lane) rows[lane] = first + lane;
-    BlockTerms terms;
-    packer.pack(rows, n, out.blocks.data() + static_cast<std::size_t>(block) * out.block_words, terms);
-    Extent extent{n, terms.least_ratio, 0.0};
-    unsigned valid = 0;
-    for (int lane = 0; lane < kBlockRows; ++lane) {
-        const auto i = static_cast<std::size_t>(block * kBlockRows + lane);
-        const bool is_row = lane < n;
-        out.mul[i] = is_row ? terms.row[lane].mul : 0.0F;
-        for (int term = 0; term < core::kMaxTerms; ++term) out.add[term][i] = is_row ? terms.row[lane].add[term] : 0.0F;
-        out.positions[i] = is_row ? static_cast<std::uint32_t>(first + lane) : 0u;
-        out.copies[i] = is_row && reader.repeats_previous(first + lane) ? 1u : 0u;
-        if (!is_row || std::isnan(terms.norm[lane])) continue;
-        valid |= 1u << lane;
-        if (terms.norm[lane] < core::kInfinity) extent.norm_sum += terms.norm[lane];
-    }
-    out.valid[static_cast<std::size_t>(block)] = static_cast<std::uint16_t>(valid);
-    return extent;
-}
 
 // Contiguous, aligned rows stay where they are, unless the index is to keep its own.
 IndexStore::NewRows IndexStore::locate(const MatrixView& rows, std::shared_ptr<const void> owner,
@@ -90,10 +69,10 @@ Snapshot IndexStore::appended(const Snapshot& now, const kernel::KernelTable& ta
     next.n_live += n;
     auto pages = std::make_shared<std::vector<PageView>>(*now.pages);
     const auto wanted = static_cast<std::size_t>((next.n_positions + now.page_rows - 1) / now.page_rows);
-    const std::uint64_t page_bytes = (options_.has_codes ? block_words_ / 4 + 24 : 0) + 16;
+    const std::uint64_t page_bytes = forms_->bytes_per_row() + 16;
     require_memory((wanted - pages->size()) * page_bytes * static_cast<std::uint64_t>(now.page_rows), "Index: codes");
     while (pages->size() < wanted) {
-        pages->push_back({std::make_shared<Page>(block_words_, now.page_rows, options_.has_codes), {}});
+        pages->push_back({std::make_shared<Page>(*forms_, now.page_rows), {}});
     }
     for (std::int64_t i = 0; i < n; ++i) {
         const std::int64_t position = now.n_positions + i;
@@ -109,7 +88,7 @@ Snapshot IndexStore::appended(const Snapshot& now, const kernel::KernelTable& ta
         live->resize(static_cast<std::size_t>(next.n_positions), 1);
         next.live = std::move(live);
     }
-    if (options_.has_codes) encode(next, table, *pages, now.n_positions, execution);
+    if (forms_->has_any()) encode(next, table, *pages, now.n_positions, execution);
     // Last, so that rows of an addition that was stopped are let go.
     std::int64_t position = now.n_positions;
     for (const Segment& segment : added.segments) {
@@ -134,20 +113,23 @@ void IndexStore::encode(Snapshot& next, const kernel::KernelTable& table, std::v
     const RowReader reader(PagedRows{tables.data(), nullptr, next.page_rows, next.n_positions, options_.n_cols, options_.dtype});
     const std::int64_t begin = whole_blocks(first), end = whole_blocks(next.n_positions);
     const std::int64_t first_page = begin / next.page_rows, last_page = (end + next.page_rows - 1) / next.page_rows;
-    const double work = static_cast<double>(end - begin) * static_cast<double>(options_.n_cols) * 4.0;
+    // A row in codes takes as long as scoring it a few times, rotated once for every dimension.
+    const double per_element = forms_->rotation() != nullptr ? static_cast<double>(options_.n_cols) : 4.0;
+    const double work = static_cast<double>(end - begin) * static_cast<double>(options_.n_cols) * per_element;
     std::vector<Extent> grown(pages.size());
     runtime::Tasks tasks(last_page - first_page);
     const int workers = static_cast<int>(std::clamp<std::int64_t>(last_page - first_page, 1, runtime::worker_count(execution, work)));
     runtime::run(execution, workers, end - begin, [&](runtime::Worker& worker) {
-        CodePacker packer(table, options_.metric, reader);
+        BlockEncoder encoder(table, options_.metric, *forms_, reader);
         for (std::int64_t task; tasks.take(task);) {
             const std::int64_t page = first_page + task, base = page * next.page_rows;
+            const std::int64_t page_end = std::min(end, base + next.page_rows);
             CodeBlocks& codes = *pages[static_cast<std::size_t>(page)].page->codes;
-            for (std::int64_t row = std::max(begin, base); row < std::min(end, base + next.page_rows); row += kBlockRows) {
+            for (std::int64_t row = std::max(begin, base); row < page_end; row += BlockEncoder::kMostRows) {
                 worker.checkpoint();
-                grown[static_cast<std::size_t>(page)].add(
-                    encode_block(packer, reader, row, kBlockRows, codes, static_cast<int>((row - base) / kBlockRows)));
-                worker.advance(kBlockRows);
+                const auto n = static_cast<int>(std::min<std::int64_t>(BlockEncoder::kMostRows, page_end - row));
+                grown[static_cast<std::size_t>(page)].add(encoder.encode(row, n, codes, static_cast<int>((row - base) / kBlockRows)));
+                worker.advance(n);
             }
         }
     });
@@ -156,9 +138,9 @@ void IndexStore::encode(Snapshot& next, const kernel::KernelTable& table, std::v
     next.tail_extent = {};
     std::shared_ptr<CodeBlocks> tail;
     if (end < next.n_positions) {
-        tail = std::make_shared<CodeBlocks>(block_words_, kBlockRows);
-        CodePacker packer(table, options_.metric, reader);
-        next.tail_extent = encode_block(packer, reader, end, static_cast<int>(next.n_positions - end), *tail, 0);
+        tail = std::make_shared<CodeBlocks>(*forms_, kBlockRows);
+        BlockEncoder encoder(table, options_.metric, *forms_, reader);
+        next.tail_extent = encoder.encode(end, static_cast<int>(next.n_positions - end), *tail, 0);
     }
     // Flags so far; a row's number of copies is one more than that of the row before it.
     const auto copies_of = [&](std::int64_t position) -> std::uint32_t& {
@@ -206,6 +188,7 @@ Snapshot IndexStore::compacted(const Snapshot& now, const kernel::KernelTable& t
     }
     Snapshot empty;
     empty.options = options_;
+    empty.forms = forms_;
     empty.page_rows = now.page_rows;
     Snapshot next = appended(empty, table, kept, execution);
     next.next_id = now.next_id;

@@ -11,7 +11,7 @@
 
 #include "core/dtype.hpp"
 #include "embmath/errors.hpp"
-#include "engine/code_stage.hpp"
+#include "engine/block_encoder.hpp"
 #include "engine/plan.hpp"
 #include "runtime/parallel.hpp"
 
@@ -44,10 +44,11 @@ int replace_owner(std::vector<Owned>& owners, const Owned& fresh) {
 
 }  // namespace
 
-IndexStore::IndexStore(const IndexOptions& options)
-    : options_(options), block_words_(CodePacker::block_words(static_cast<std::size_t>(options.n_cols))) {
+IndexStore::IndexStore(const kernel::KernelTable& table, const IndexOptions& options)
+    : options_(options), forms_(std::make_shared<const CodeForms>(table, options)) {
     auto empty = std::make_shared<Snapshot>();
     empty->options = options;
+    empty->forms = forms_;
     empty->page_rows = chunk_rows_for((static_cast<std::size_t>(options.n_cols) + 3) / 4);
     current_ = std::move(empty);
 }
@@ -145,8 +146,8 @@ void IndexStore::update(const kernel::KernelTable& table, const std::int64_t* id
     for (std::size_t i = 0; i < positions.size(); ++i) {
         PageView& view = (*pages)[static_cast<std::size_t>(positions[i] / now->page_rows)];
         if (view.page == (*now->pages)[static_cast<std::size_t>(positions[i] / now->page_rows)].page) {
-            auto fresh = std::make_shared<Page>(block_words_, now->page_rows, false);
-            if (view.page->codes != nullptr) fresh->codes = std::make_unique<CodeBlocks>(*view.page->codes);
+            const CodeBlocks* codes = view.page->codes.get();
+            auto fresh = std::make_shared<Page>(codes == nullptr ? nullptr : std::make_unique<CodeBlocks>(*codes), now->page_rows);
             std::copy(view.page->rows.begin(), view.page->rows.end(), fresh->rows.begin());
             std::copy(view.page->ids.begin(), view.page->ids.end(), fresh->ids.begin());
             fresh->owners = view.page->owners;
@@ -157,24 +158,23 @@ void IndexStore::update(const kernel::KernelTable& table, const std::int64_t* id
         next.n_copied += replace_owner(view.page->owners, {row, 1, segment.owner, segment.is_copy});
     }
     next.pages = pages;
-    if (options_.has_codes) {
+    if (forms_->has_any()) {
         const SnapshotRows places(next);
         const RowReader reader = places.reader();
-        CodePacker packer(table, options_.metric, reader);
+        BlockEncoder encoder(table, options_.metric, *forms_, reader);
         const std::int64_t end = whole_blocks(next.n_positions);
         std::shared_ptr<CodeBlocks> tail;
         for (const std::int64_t position : positions) {
             const std::int64_t first = whole_blocks(position);
             if (first >= end) {
-                if (tail == nullptr) tail = std::make_shared<CodeBlocks>(block_words_, kBlockRows);
-                next.tail_extent = encode_block(packer, reader, end, static_cast<int>(next.n_positions - end), *tail, 0);
+                if (tail == nullptr) tail = std::make_shared<CodeBlocks>(*forms_, kBlockRows);
+                next.tail_extent = encoder.encode(end, static_cast<int>(next.n_positions - end), *tail, 0);
                 continue;
             }
-            // The extent keeps the old least ratio if that is smaller: a looser bound, never a wrong one.
+            // The extent keeps what the old row said if that is wider: a looser bound, never a wrong one.
             PageView& view = (*pages)[static_cast<std::size_t>(position / next.page_rows)];
             const auto block = static_cast<int>(first % next.page_rows / kBlockRows);
-            const Extent fresh = encode_block(packer, reader, first, kBlockRows, *view.page->codes, block);
-            view.extent.least_ratio = std::min(view.extent.least_ratio, fresh.least_ratio);
+            view.extent.widen(encoder.encode(first, kBlockRows, *view.page->codes, block));
         }
         if (tail != nullptr) next.tail = std::move(tail);
     }

@@ -8,19 +8,16 @@
 #include <vector>
 
 #include "embmath/index.hpp"
-#include "engine/code_stage.hpp"
+#include "engine/code_forms.hpp"
 #include "engine/snapshot.hpp"
 #include "kernel/table.hpp"
 #include "runtime/turn.hpp"
 
 namespace embmath::engine {
 
-// Packs rows [first, first + n), n <= 16, into one block of `out`; says what the bounds need to know.
-Extent encode_block(CodePacker& packer, const RowReader& reader, std::int64_t first, int n, CodeBlocks& out, int block);
-
 class IndexStore {
 public:
-    explicit IndexStore(const IndexOptions& options);
+    IndexStore(const kernel::KernelTable& table, const IndexOptions& options);
 
     std::shared_ptr<const Snapshot> current() const;
     const IndexOptions& options() const { return options_; }
@@ -57,7 +54,7 @@ private:
     void show(Snapshot next);
 
     const IndexOptions options_;
-    std::size_t block_words_;
+    const std::shared_ptr<const CodeForms> forms_;
     runtime::TurnTaker changes_;                     // one at a time
     std::unordered_map<std::int64_t, std::int64_t> positions_;  // id -> position, once ids do not ascend
     std::shared_ptr<std::byte> slab_;                // room for copied rows

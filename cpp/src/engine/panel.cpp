@@ -58,8 +58,8 @@ void PanelBuffer::fill(const std::uint32_t* ids, int n_rows, std::int64_t base, 
 }
 
 Panel PanelBuffer::view() const {
-    return {blocks_.data(), packer_->block_words(), mul_.data(), {add_[0].data(), add_[1].data(), add_[2].data()},
-            ids_.data(), nullptr, valid_.data(), n_rows_, least_ratio_, typical_norm_};
+    const Rung rung{blocks_.data(), packer_->block_words(), mul_.data(), {add_[0].data(), add_[1].data(), add_[2].data()}};
+    return {rung, {}, ids_.data(), nullptr, valid_.data(), n_rows_, least_ratio_, typical_norm_, 0.0, 0.0};
 }
 
 }  // namespace embmath::engine

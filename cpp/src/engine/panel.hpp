@@ -16,17 +16,32 @@ inline constexpr int kBlockRows = kernel::kBlockRows;
 
 constexpr int blocks_of(int rows) { return (rows + kBlockRows - 1) / kBlockRows; }
 
+// Packed blocks with what turns a row's sum into a bound.
+struct Rung {
+    const std::uint32_t* blocks = nullptr;      // [n_blocks][block_words]
+    std::size_t block_words = 0;
+    const float* mul = nullptr;                 // per row, as are the following
+    const float* add[core::kMaxTerms] = {};     // null beyond those that the stage's bounds have
+
+    void skip(int n_blocks) {
+        const auto row = static_cast<std::size_t>(n_blocks * kBlockRows);
+        blocks += static_cast<std::size_t>(n_blocks) * block_words;
+        mul += row;
+        for (const float*& each : add) each = each == nullptr ? nullptr : each + row;
+    }
+};
+
 struct Panel {
-    const std::uint32_t* blocks;                // [n_blocks][block_words]
-    std::size_t block_words;
-    const float* mul;                           // per row, as are the following
-    const float* add[core::kMaxTerms];
-    const std::uint32_t* ids;
+    Rung rung;                                  // what every row is judged by
+    Rung longer;                                // and then those that are left; no blocks: nothing
+    const std::uint32_t* ids;                   // per row
     const std::uint32_t* copies;                // equal rows directly before; null: not known
     const std::uint16_t* valid;                 // per block: rows that may be returned
     int n_rows;
     double least_ratio;                         // of residual to code norm, over the rows (codes only)
     double typical_norm;
+    double largest_norm;                        // core/prefix_bounds.hpp: of the rows (and their mean)
+    double code_reach;
 
     int n_blocks() const { return blocks_of(n_rows); }
 
@@ -34,9 +49,8 @@ struct Panel {
     Panel part(int first, int n) const {
         Panel piece = *this;
         const auto row = static_cast<std::size_t>(first * kBlockRows);
-        piece.blocks += static_cast<std::size_t>(first) * block_words;
-        piece.mul += row;
-        for (const float*& each : piece.add) each += row;
+        piece.rung.skip(first);
+        if (longer.blocks != nullptr) piece.longer.skip(first);
         piece.ids += row;
         if (copies != nullptr) piece.copies += row;
         piece.valid += first;

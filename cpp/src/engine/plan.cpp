@@ -28,6 +28,9 @@ constexpr std::int64_t kCodeDims = 64;
 // Up to this many queries reading the codes takes longer than multiplying them twice.
 constexpr std::int64_t kWideQueries = 4;
 
+// Up to this many, codes of four bits are read sooner than those of eight are multiplied.
+constexpr std::int64_t kNibbleQueries = 4;
+
 // A threshold from 64 times as many rows as are wanted leaves a few percent of the others, at the price
 // of a few percent more tile work.
 std::int64_t sample_rows(std::int64_t limit, std::int64_t n_rows) {
@@ -53,6 +56,17 @@ int code_digits(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit)
     return n_queries <= kWideQueries && !is_exact ? 2 : 1;
 }
 
+// Few queries wait for memory: the shortest codes. Many wait for multiplications: the fewest of them.
+CodeKind code_kind(const SearchSpec& spec) {
+    if (spec.codes == nullptr) return CodeKind::int8;
+    const auto has = [&](CodeKind kind) { return spec.codes->panels[static_cast<int>(kind)] != nullptr; };
+    const bool is_few = spec.queries.n_rows() <= kNibbleQueries;
+    for (const CodeKind kind : {is_few ? CodeKind::int4 : CodeKind::prefix, CodeKind::prefix, CodeKind::int8}) {
+        if (has(kind)) return kind;
+    }
+    return CodeKind::int4;
+}
+
 }  // namespace
 
 int chunk_rows_for(std::size_t words_per_row) {
@@ -62,7 +76,9 @@ int chunk_rows_for(std::size_t words_per_row) {
 
 const char* describe(const Plan& plan) {
     if (plan.code_digits == 0) return plan.has_float_stage ? "float32" : "canonical";
-    return plan.has_float_stage ? "int8, float32" : "int8";
+    constexpr const char* kNames[kCodeKinds][2] = {
+        {"int8", "int8, float32"}, {"prefix", "prefix, float32"}, {"int4", "int4, float32"}};
+    return kNames[static_cast<int>(plan.code_kind)][plan.has_float_stage ? 1 : 0];
 }
 
 Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t n_rows) {
@@ -74,6 +90,7 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
 
     Plan plan{};
     plan.code_digits = code_digits(spec, n_rows, limit);
+    plan.code_kind = code_kind(spec);
     plan.has_float_stage = spec.may_use_float && n_queries > kScanQueries && !keeps_most &&
                            FloatStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols);
     plan.float_rows = chunk_rows_for(words);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "embmath/index.hpp"
 #include "embmath/runtime.hpp"
 #include "embmath/search.hpp"
 #include "engine/hits.hpp"
@@ -34,9 +35,15 @@ struct Permission {
     }
 };
 
-// Codes kept beside the rows: panels in ascending position, which cover all of them.
+class PrefixPlane;
+class Rotation;
+
+// Codes kept beside the rows: panels in ascending position, which cover all of them. Each kind of
+// codes has panels of the same rows.
 struct StoredCodes {
-    const Panel* panels;
+    const Panel* panels[kCodeKinds];         // null: not kept
+    const PrefixPlane* planes[kCodeKinds];   // of rotated kinds
+    const Rotation* rotation;
     std::size_t n_panels;
     int chunk_rows;        // most rows of a panel
     bool knows_copies;     // Panel::copies tell of equal rows, whose ids ascend

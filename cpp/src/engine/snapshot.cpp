@@ -10,51 +10,87 @@ namespace {
 template <class T>
 void copy_array(const runtime::AlignedArray<T>& from, runtime::AlignedArray<T>& to) {
     to = runtime::AlignedArray<T>(from.size());
-    std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
+    if (from.size() != 0) std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
 }
 
-Panel make_panel(const CodeBlocks& codes, const Extent& extent) {
+constexpr CodeKind kAllKinds[] = {CodeKind::int8, CodeKind::prefix, CodeKind::int4};
+
+Rung make_rung(const CodeForms& forms, const CodeBlocks& codes, CodeKind kind, int rung) {
+    const RungBlocks* all = codes.rungs[static_cast<int>(kind)];
+    const RungBlocks& own = all[rung];
+    // A rung without blocks of its own goes on in those of the first.
+    const int holder = own.blocks.size() == 0 ? 0 : rung;
+    return {all[holder].blocks.data() + forms.first_word(kind, rung), forms.block_words(kind, holder), own.mul.data(),
+            {own.add[0].data(), own.add[1].data(), own.add[2].data()}};
+}
+
+Panel make_panel(const CodeForms& forms, const CodeBlocks& codes, const Extent& extent, CodeKind kind) {
     const double least_ratio = extent.least_ratio == core::kInfinity ? 0.0 : extent.least_ratio;  // zeros only
-    return {codes.blocks.data(), codes.block_words, codes.mul.data(),
-            {codes.add[0].data(), codes.add[1].data(), codes.add[2].data()}, codes.positions.data(), codes.copies.data(),
-            codes.valid.data(), extent.n_rows, least_ratio, extent.norm_sum / std::max(extent.n_rows, 1)};
+    return {make_rung(forms, codes, kind, 0), forms.n_rungs(kind) > 1 ? make_rung(forms, codes, kind, 1) : Rung{},
+            codes.positions.data(), codes.copies.data(), codes.valid.data(), extent.n_rows, least_ratio,
+            extent.norm_sum / std::max(extent.n_rows, 1), extent.largest_norm, extent.code_reach[static_cast<int>(kind)]};
 }
 
 }  // namespace
 
-CodeBlocks::CodeBlocks(std::size_t words, int rows)
-    : block_words(words),
-      n_rows(rows),
-      blocks(static_cast<std::size_t>(blocks_of(rows)) * words),
-      mul(static_cast<std::size_t>(blocks_of(rows) * kBlockRows)),
-      positions(mul.size()),
-      copies(mul.size()),
+CodeBlocks::CodeBlocks(const CodeForms& forms, int rows)
+    : n_rows(rows),
+      positions(static_cast<std::size_t>(blocks_of(rows) * kBlockRows)),
+      copies(positions.size()),
       valid(static_cast<std::size_t>(blocks_of(rows))) {
-    for (auto& each : add) each = runtime::AlignedArray<float>(mul.size());
+    for (const CodeKind kind : kAllKinds) {
+        for (int rung = 0; forms.has(kind) && rung < forms.n_rungs(kind); ++rung) {
+            RungBlocks& own = rungs[static_cast<int>(kind)][rung];
+            own.blocks = runtime::AlignedArray<std::uint32_t>(valid.size() * forms.block_words(kind, rung));
+            own.mul = runtime::AlignedArray<float>(positions.size());
+            for (int term = 0; term < forms.n_terms(kind); ++term) own.add[term] = runtime::AlignedArray<float>(positions.size());
+        }
+    }
 }
 
-CodeBlocks::CodeBlocks(const CodeBlocks& other) : block_words(other.block_words), n_rows(other.n_rows) {
-    copy_array(other.blocks, blocks);
-    copy_array(other.mul, mul);
-    for (int i = 0; i < core::kMaxTerms; ++i) copy_array(other.add[i], add[i]);
+CodeBlocks::CodeBlocks(const CodeBlocks& other) : n_rows(other.n_rows) {
+    for (int kind = 0; kind < kCodeKinds; ++kind) {
+        for (int rung = 0; rung < core::kRungs; ++rung) {
+            const RungBlocks& from = other.rungs[kind][rung];
+            copy_array(from.blocks, rungs[kind][rung].blocks);
+            copy_array(from.mul, rungs[kind][rung].mul);
+            for (int term = 0; term < core::kMaxTerms; ++term) copy_array(from.add[term], rungs[kind][rung].add[term]);
+        }
+    }
     copy_array(other.positions, positions);
     copy_array(other.copies, copies);
     copy_array(other.valid, valid);
 }
 
 std::size_t CodeBlocks::bytes() const {
-    return blocks.size() * 4 + mul.size() * (3 + core::kMaxTerms) * 4 + valid.size() * 2;
+    std::size_t words = positions.size() + copies.size();
+    for (const auto& kind : rungs) {
+        for (const RungBlocks& rung : kind) {
+            words += rung.blocks.size() + rung.mul.size();
+            for (const auto& term : rung.add) words += term.size();
+        }
+    }
+    return words * 4 + valid.size() * 2;
 }
 
-Page::Page(std::size_t block_words, int n_rows, bool has_codes)
-    : codes(has_codes ? std::make_unique<CodeBlocks>(block_words, n_rows) : nullptr),
+Page::Page(const CodeForms& forms, int n_rows)
+    : Page(forms.has_any() ? std::make_unique<CodeBlocks>(forms, n_rows) : nullptr, n_rows) {}
+
+Page::Page(std::unique_ptr<CodeBlocks> blocks, int n_rows)
+    : codes(std::move(blocks)),
       rows(static_cast<std::size_t>(n_rows)),
       ids(static_cast<std::size_t>(n_rows)) {}
 
 void Extent::add(const Extent& other) {
     n_rows += other.n_rows;
-    least_ratio = std::min(least_ratio, other.least_ratio);
     norm_sum += other.norm_sum;
+    widen(other);
+}
+
+void Extent::widen(const Extent& other) {
+    least_ratio = std::min(least_ratio, other.least_ratio);
+    largest_norm = std::max(largest_norm, other.largest_norm);
+    for (int kind = 0; kind < kCodeKinds; ++kind) code_reach[kind] = std::max(code_reach[kind], other.code_reach[kind]);
 }
 
 std::int64_t Snapshot::find(std::int64_t wanted) const {
@@ -78,22 +114,28 @@ std::int64_t Snapshot::find(std::int64_t wanted) const {
 
 SnapshotRows::SnapshotRows(const Snapshot& snapshot)
     : pages_{nullptr, nullptr, snapshot.page_rows, snapshot.n_positions, snapshot.options.n_cols, snapshot.options.dtype},
-      codes_{nullptr, 0, snapshot.page_rows, snapshot.knows_copies && snapshot.ids_ascend},
-      has_codes_(snapshot.options.has_codes) {
+      codes_{{}, {}, snapshot.forms->rotation(), 0, snapshot.page_rows, snapshot.knows_copies && snapshot.ids_ascend} {
     for (const PageView& view : *snapshot.pages) {
         rows_.push_back(view.page->rows.data());
         ids_.push_back(view.page->ids.data());
-        if (has_codes_ && view.extent.n_rows > 0) panels_.push_back(make_panel(*view.page->codes, view.extent));
     }
-    if (snapshot.tail != nullptr) panels_.push_back(make_panel(*snapshot.tail, snapshot.tail_extent));
+    for (const CodeKind kind : kAllKinds) {
+        if (!snapshot.forms->has(kind)) continue;
+        std::vector<Panel>& panels = panels_[static_cast<int>(kind)];
+        for (const PageView& view : *snapshot.pages) {
+            if (view.extent.n_rows > 0) panels.push_back(make_panel(*snapshot.forms, *view.page->codes, view.extent, kind));
+        }
+        if (snapshot.tail != nullptr) panels.push_back(make_panel(*snapshot.forms, *snapshot.tail, snapshot.tail_extent, kind));
+        codes_.panels[static_cast<int>(kind)] = panels.data();
+        codes_.planes[static_cast<int>(kind)] = snapshot.forms->plane(kind);
+        codes_.n_panels = panels.size();
+    }
     if (rows_.empty()) {  // a table that is not null says that rows are paged
         rows_.push_back(nullptr);
         ids_.push_back(nullptr);
     }
     pages_.rows = rows_.data();
     pages_.ids = ids_.data();
-    codes_.panels = panels_.data();
-    codes_.n_panels = panels_.size();
 }
 
 }  // namespace embmath::engine

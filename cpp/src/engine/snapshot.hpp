@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "embmath/index.hpp"
+#include "engine/code_forms.hpp"
 #include "engine/panel.hpp"
 #include "engine/rows.hpp"
 #include "engine/search.hpp"
@@ -18,15 +19,19 @@
 
 namespace embmath::engine {
 
-// Packed blocks and the terms of their bounds.
-struct CodeBlocks {
-    CodeBlocks(std::size_t block_words, int n_rows);
-    CodeBlocks(const CodeBlocks& other);
-
-    std::size_t block_words;
-    int n_rows;
+// Packed blocks and the terms of their bounds: what a Rung refers to.
+struct RungBlocks {
     runtime::AlignedArray<std::uint32_t> blocks;
     runtime::AlignedArray<float> mul, add[core::kMaxTerms];
+};
+
+// Rows in every kind of codes that the index keeps.
+struct CodeBlocks {
+    CodeBlocks(const CodeForms& forms, int n_rows);
+    CodeBlocks(const CodeBlocks& other);
+
+    int n_rows;
+    RungBlocks rungs[kCodeKinds][core::kRungs];
     runtime::AlignedArray<std::uint32_t> positions, copies;
     runtime::AlignedArray<std::uint16_t> valid;  // per block: rows without NaN
 
@@ -42,7 +47,8 @@ struct Owned {
 };
 
 struct Page {
-    Page(std::size_t block_words, int n_rows, bool has_codes);
+    Page(const CodeForms& forms, int n_rows);
+    Page(std::unique_ptr<CodeBlocks> codes, int n_rows);
 
     std::unique_ptr<CodeBlocks> codes;           // null: the index keeps none
     runtime::AlignedArray<const void*> rows;
@@ -55,8 +61,11 @@ struct Extent {
     int n_rows = 0;
     double least_ratio = core::kInfinity;
     double norm_sum = 0.0;
+    double largest_norm = 0.0, code_reach[kCodeKinds] = {};  // as in Panel
 
     void add(const Extent& other);
+    // As after rows in it have changed to those of `other`.
+    void widen(const Extent& other);
 };
 
 struct PageView {
@@ -66,6 +75,7 @@ struct PageView {
 
 struct Snapshot {
     IndexOptions options;
+    std::shared_ptr<const CodeForms> forms;
     int page_rows = 0;
     std::shared_ptr<const std::vector<PageView>> pages = std::make_shared<const std::vector<PageView>>();
     std::shared_ptr<const CodeBlocks> tail;      // null: no rows after the last whole block
@@ -94,15 +104,14 @@ public:
     explicit SnapshotRows(const Snapshot& snapshot);
     RowReader reader() const { return RowReader(pages_); }
     // Null where the index keeps no codes.
-    const StoredCodes* codes() const { return has_codes_ ? &codes_ : nullptr; }
+    const StoredCodes* codes() const { return codes_.n_panels > 0 ? &codes_ : nullptr; }
 
 private:
     std::vector<const void* const*> rows_;
     std::vector<const std::int64_t*> ids_;
-    std::vector<Panel> panels_;
+    std::vector<Panel> panels_[kCodeKinds];
     PagedRows pages_;
     StoredCodes codes_;
-    bool has_codes_;
 };
 
 }  // namespace embmath::engine

@@ -40,9 +40,14 @@ public:
     };
 
     // Appends the keys (upper bound, id) of the rows in blocks [first, last) that the gate does not
-    // discard; returns how many. `scores`: of sums(), for the group that holds the query.
-    std::size_t select(const Panel& panel, int first, int last, int query_of_group, const std::uint32_t* scores,
+    // discard; returns how many. `scores`: of a call of sums() that took the query as its `slot`th.
+    std::size_t select(const Panel& panel, int first, int last, int slot, const std::uint32_t* scores,
                        std::size_t ld, const core::Gate& gate, const Exclusion& exclusion, core::Key* keys) const;
+
+    // Of `count` keys of stored rows, in order of position, leaves those that the longer rung does not
+    // discard, with its bounds; returns how many.
+    std::size_t refine(const Panel& panel, int query, int slot, const std::uint32_t* scores, std::size_t ld,
+                       const core::Gate& gate, core::Key* keys, std::size_t count) const;
 
 protected:
     Stage(const kernel::KernelTable& table, kernel::TileOp tile, kernel::SelectOp select, int digits, int lanes)
@@ -58,10 +63,14 @@ protected:
     kernel::SelectFn select_;
     int digits_;                                    // lanes that a query takes
     int lanes_;                                     // that a tile call takes
-    std::size_t n_steps_ = 0;
+    std::size_t n_steps_ = 0;                       // words of a row that a tile call takes
+    std::size_t longer_steps_ = 0;                  // and of its longer rung
+    std::size_t query_words_ = 0;                   // of a query, for both
+    std::size_t longer_word_ = 0;                   // where those of the longer rung begin
     std::size_t block_words_ = 0;
     runtime::AlignedArray<std::uint32_t> queries_;  // packed blocks of 16 lanes
     runtime::AlignedArray<std::uint32_t> start_;    // per lane: what sums start from; empty: zero
+    runtime::AlignedArray<std::uint32_t> longer_start_;
     runtime::AlignedArray<std::uint32_t> rows_;     // lane by lane, for tiles of many queries; else empty
 };
 

@@ -197,6 +197,10 @@ struct Avx2 {
     static EMBMATH_INLINE I32 bit_xor(I32 a, I32 b) noexcept {
         return {_mm256_xor_si256(a.low, b.low), _mm256_xor_si256(a.high, b.high)};
     }
+    template <int N>
+    static EMBMATH_INLINE I32 shift_right(I32 a) noexcept {
+        return {_mm256_srli_epi32(a.low, N), _mm256_srli_epi32(a.high, N)};
+    }
     static EMBMATH_INLINE I32 popcount(I32 a) noexcept { return {popcount8(a.low), popcount8(a.high)}; }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept {
         return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};

@@ -136,6 +136,8 @@ struct Avx512 {
     static EMBMATH_INLINE I32 add(I32 a, I32 b) noexcept { return _mm512_add_epi32(a, b); }
     static EMBMATH_INLINE I32 bit_and(I32 a, I32 b) noexcept { return _mm512_and_si512(a, b); }
     static EMBMATH_INLINE I32 bit_xor(I32 a, I32 b) noexcept { return _mm512_xor_si512(a, b); }
+    template <int N>
+    static EMBMATH_INLINE I32 shift_right(I32 a) noexcept { return _mm512_srli_epi32(a, N); }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept { return _mm512_cvtepi32_ps(a); }
     static EMBMATH_INLINE I32 to_i32(F32 a) noexcept { return _mm512_cvtps_epi32(a); }
     static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {

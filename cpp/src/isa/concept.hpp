@@ -69,6 +69,7 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::add(i, i) } -> std::same_as<typename I::I32>;
     { I::bit_and(i, i) } -> std::same_as<typename I::I32>;
     { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
+    { I::template shift_right<4>(i) } -> std::same_as<typename I::I32>;  // zeros from above
     { I::popcount(i) } -> std::same_as<typename I::I32>;
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
     { I::to_i32(f) } -> std::same_as<typename I::I32>;     // to nearest, ties to even

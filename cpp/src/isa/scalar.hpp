@@ -123,6 +123,10 @@ struct Scalar {
     static EMBMATH_INLINE I32 bit_xor(const I32& a, const I32& b) noexcept {
         return fill<std::uint32_t>([&](int l) { return a.lane[l] ^ b.lane[l]; });
     }
+    template <int N>
+    static EMBMATH_INLINE I32 shift_right(const I32& a) noexcept {
+        return fill<std::uint32_t>([&](int l) { return a.lane[l] >> N; });
+    }
     // Pairs, nibbles, bytes, then one multiplication adds the four bytes.
     static EMBMATH_INLINE I32 popcount(const I32& a) noexcept {
         return fill<std::uint32_t>([&](int l) {

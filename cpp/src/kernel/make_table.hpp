@@ -49,7 +49,8 @@ constexpr void add_encode(KernelTable& table) {
 }
 
 template <class I>
-constexpr void add_code_tile(KernelTable& table) {
+constexpr void add_code_tiles(KernelTable& table) {
+    table.tile[static_cast<int>(TileOp::nibble_dot)] = &tile<I, NibbleDotStep<I>>;
     if constexpr (requires { typename I::Matrix; }) {
         table.tile[static_cast<int>(TileOp::code_dot)] = &matrix_tile<I>;
         table.code_queries = kMatrixQueries;
@@ -85,7 +86,7 @@ constexpr KernelTable make_table() {
     table.tile[static_cast<int>(TileOp::absdiff)] = &tile<I, AbsDiffStep<I>>;
     table.tile[static_cast<int>(TileOp::xor_count)] = &tile<I, XorCountStep<I>>;
     table.tile[static_cast<int>(TileOp::and_count)] = &tile<I, AndCountStep<I>>;
-    add_code_tile<I>(table);
+    add_code_tiles<I>(table);
     add_select<I, SelectOp::affine_f32_1, SelectOp::affine_i32_1, SelectOp::affine_i32_2, SelectOp::affine_i32_3,
                SelectOp::wide_i32_1, SelectOp::wide_i32_2, SelectOp::wide_i32_3, SelectOp::ratio_i32>(table);
     table.finish[static_cast<int>(FinishOp::scaled)] = &finish<I, FinishOp::scaled>;

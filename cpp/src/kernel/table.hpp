@@ -16,8 +16,8 @@ inline constexpr int kBlockRows = 16;
 inline constexpr int kTileQueries = 8;  // most queries one tile call takes: half a packed block
 
 // Sums a tile accumulates, word by word.
-enum class TileOp : std::uint8_t { dot, sqdiff, absdiff, xor_count, and_count, code_dot };
-inline constexpr int kTileOpCount = 6;
+enum class TileOp : std::uint8_t { dot, sqdiff, absdiff, xor_count, and_count, code_dot, nibble_dot };
+inline constexpr int kTileOpCount = 7;
 
 // How a tile sum becomes an upper bound that is compared with a threshold. The last number: terms
 // added per row. "wide" sums come as two digits, 128 * high + low.
@@ -73,7 +73,7 @@ struct TileArgs {
     const void* panel;         // packed blocks
     std::size_t n_blocks;
     std::size_t block_stride;  // words from block to block
-    std::size_t n_steps;
+    std::size_t n_steps;       // words of a row
     const void* start;         // what each query's sums start from, one word each; null: zero
     void* scores;              // [n_queries][ld] words
     std::size_t ld;

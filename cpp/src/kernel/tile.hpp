@@ -3,6 +3,7 @@
 // An Op states the word it works on and one step of its sum:
 //   Word                        float or std::uint32_t
 //   step(acc, query, row)       acc + one dimension's term, lane by lane
+//   kParts, part<i>(row)        where a row's word holds several of a query's (default: one, itself)
 // Every (query, row) sum is one chain in ascending dimension, whatever Q and B are: that is why a
 // matrix has the same bits for any batch, thread count and tile shape.
 #pragma once
@@ -46,6 +47,20 @@ struct CodeDotStep {
     static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::dot_bytes(acc, x, q); }
 };
 
+// Words of eight codes of four bits, unsigned: those of one query word low, of the next one high.
+template <class I>
+struct NibbleDotStep {
+    using Word = std::uint32_t;
+    static constexpr bool is_stored = true;
+    static constexpr int kParts = 2;
+    template <int Part, class V>
+    static EMBMATH_INLINE V part(V row) noexcept {
+        return I::bit_and(Part == 0 ? row : I::template shift_right<4>(row), I::broadcast(0x0f0f0f0fu));
+    }
+    template <class V>
+    static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::dot_bytes(acc, x, q); }
+};
+
 template <class I>
 struct XorCountStep {
     using Word = std::uint32_t;
@@ -59,6 +74,28 @@ struct AndCountStep {
     template <class V>
     static EMBMATH_INLINE V step(V acc, V q, V x) noexcept { return I::add(acc, I::popcount(I::bit_and(q, x))); }
 };
+
+template <class Op>
+constexpr int parts_of() {
+    if constexpr (requires { Op::kParts; }) return Op::kParts;
+    else return 1;
+}
+
+template <class I, class Op, int Part, int Q, int B, class Vector>
+EMBMATH_INLINE void tile_step(const typename Op::Word* queries, const Vector (&rows)[B], Vector (&acc)[Q][B]) noexcept {
+    Vector parts[B];
+    EMBMATH_UNROLL
+    for (int b = 0; b < B; ++b) {
+        if constexpr (parts_of<Op>() == 1) parts[b] = rows[b];
+        else parts[b] = Op::template part<Part>(rows[b]);
+    }
+    EMBMATH_UNROLL
+    for (int q = 0; q < Q; ++q) {
+        const Vector query = I::broadcast(queries[Part * isa::kLanes + q]);
+        EMBMATH_UNROLL
+        for (int b = 0; b < B; ++b) acc[q][b] = Op::step(acc[q][b], query, parts[b]);
+    }
+}
 
 template <class I, class Op, int Q, int B>
 EMBMATH_INLINE void tile_registers(const typename Op::Word* queries, const typename Op::Word* panel,
@@ -82,12 +119,9 @@ EMBMATH_INLINE void tile_registers(const typename Op::Word* queries, const typen
             if constexpr (requires { Op::is_stored; }) __builtin_prefetch(block + B * args.block_stride, 0, 2);
             rows[b] = I::load(block);
         }
-        EMBMATH_UNROLL
-        for (int q = 0; q < Q; ++q) {
-            const Vector query = I::broadcast(queries[step * isa::kLanes + q]);
-            EMBMATH_UNROLL
-            for (int b = 0; b < B; ++b) acc[q][b] = Op::step(acc[q][b], query, rows[b]);
-        }
+        const Word* words = queries + step * parts_of<Op>() * isa::kLanes;
+        tile_step<I, Op, 0, Q, B>(words, rows, acc);
+        if constexpr (parts_of<Op>() == 2) tile_step<I, Op, 1, Q, B>(words, rows, acc);
     }
     EMBMATH_UNROLL
     for (int q = 0; q < Q; ++q) {
