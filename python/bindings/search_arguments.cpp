@@ -37,6 +37,7 @@ py::dict as_dict(const SearchStats& stats) {
         if (stage.pairs == 0) continue;
         py::dict entry;
         entry["pairs"] = stage.pairs;
+        entry["refined"] = stage.refined;
         entry["survivors"] = stage.survivors;
         entry["bytes"] = stage.bytes;
         entry["pack_seconds"] = stage.pack_seconds;

@@ -14,7 +14,8 @@ namespace embmath {
 // What one stage did, over all workers.
 struct StageStats {
     std::int64_t pairs = 0;      // (query, row) bounds evaluated
-    std::int64_t survivors = 0;  // of those, not discarded at once
+    std::int64_t refined = 0;    // of those, judged again by longer codes
+    std::int64_t survivors = 0;  // not discarded at once
     std::int64_t bytes = 0;      // packed rows that tiles read
     double pack_seconds = 0.0, tile_seconds = 0.0;
 };

@@ -107,9 +107,11 @@ void BatchSearch::prepare(const Execution& execution, int workers) {
             if (scorer_.is_nan(first + i)) continue;
             own.trim();
             const Stopwatch watch(spec_.stats != nullptr, seconds);
-            HitList hits;
-            hits.reset(spec_.limit, spec_.floor);
+            HitList& hits = carried_[first + i];
             n_verified += verify(level, own.keys.data(), own.count, own.count, 0, first + i, hits, scratch.data()).rows;
+            // The scan meets these rows again.
+            for (const Hit& hit : hits.all()) seeds_[static_cast<std::size_t>(first + i)].push_back(hit.row);
+            std::sort(seeds_[static_cast<std::size_t>(first + i)].begin(), seeds_[static_cast<std::size_t>(first + i)].end());
         }
         if (spec_.stats != nullptr) spec_.stats->add_verified(n_verified, seconds);
     });

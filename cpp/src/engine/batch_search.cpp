@@ -14,6 +14,9 @@ namespace {
 // Rows whose best bounds give the first threshold: enough that most rows fall below it afterwards.
 constexpr std::int64_t kWarmRows = 192;
 
+// A prefix that leaves more than an eighth of the rows, and more than these, says too little.
+constexpr std::int64_t kRefinedRows = 16384;
+
 }  // namespace
 
 BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segment, std::int64_t first, int count,
@@ -25,7 +28,9 @@ BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segme
       count_(count),
       carried_(carried),
       scorer_(spec.table, spec.metric, spec.queries, first, count, spec.corpus.dtype()),
-      taus_(static_cast<std::size_t>(count)) {
+      taus_(static_cast<std::size_t>(count)),
+      turns_(static_cast<std::size_t>(count)),
+      seeds_(static_cast<std::size_t>(count)) {
     const core::BoundScales scales = bound_scales();
     if (plan.code_digits > 0) {
         const int kind = static_cast<int>(plan.code_kind);
@@ -60,6 +65,7 @@ std::unique_ptr<BatchState> BatchSearch::make_state() const {
     state->levels.assign(count, first_level());
     state->next_levels = state->levels;
     state->wasted.assign(count, 0);
+    state->refined.assign(count, 0);
     state->scores = runtime::AlignedArray<std::uint32_t>(static_cast<std::size_t>(plan_.score_lanes * plan_.chunk_rows));
     return state;
 }
@@ -72,6 +78,7 @@ StageLane& BatchSearch::lane(BatchState& state, Level level) const {
     lane.keys = runtime::AlignedArray<core::Key>(count * plan_.key_capacity);
     lane.counts.assign(count, 0);
     lane.gates.resize(count);
+    lane.settle_at.assign(count, plan_.settle_keys);
     lane.gate_taus.assign(count, std::nan(""));
     if (level == kFloat || spec_.codes == nullptr) {
         lane.buffer.emplace(spec_.corpus, stages_[level]->packer(spec_.corpus), level == kFloat ? plan_.float_rows : plan_.chunk_rows);
@@ -212,11 +219,16 @@ void BatchSearch::filter(BatchState& state, Level level, const Panel& panel, int
         const auto ld = static_cast<std::size_t>(plan_.chunk_rows);
         const Stage& stage = *stages_[level];
         std::size_t kept = stage.select(panel, block, last, slot, state.scores.data(), ld, gate, exclusion, keys + count);
+        if (panel.longer.codes != nullptr) {
+            lane.stats.refined += static_cast<std::int64_t>(kept);
+            state.refined[q] += static_cast<std::int64_t>(kept);
+            if (state.refined[q] > kRefinedRows + state.rows_seen / 8) state.next_levels[q] = wider(level);
+        }
         kept = stage.refine(panel, query, slot, state.scores.data(), ld, gate, keys + count, kept);
         count += kept;
         lane.stats.survivors += static_cast<std::int64_t>(kept);
         block = last;
-        if (4 * (plan_.key_capacity - count) < plan_.key_capacity || (is_cold && count >= warm)) settle(state, level, query);
+        if (count >= lane.settle_at[q] || (is_cold && count >= warm)) settle(state, level, query);
     }
 }
 

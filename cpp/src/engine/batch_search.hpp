@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/batch_state.hpp"
@@ -78,6 +79,8 @@ private:
     Scorer scorer_;
     std::unique_ptr<Stage> stages_[2];        // by Level; null where the plan has none
     std::vector<std::atomic<double>> taus_;   // proven by canonical scores; shared, only ever raised
+    std::vector<std::mutex> turns_;           // per query: who may add to carried_
+    std::vector<std::vector<std::int64_t>> seeds_;  // per query: ids that carried_ has had before the scan, ascending
 };
 
 }  // namespace embmath::engine

@@ -22,6 +22,7 @@ struct StageLane {
     std::optional<PanelBuffer> buffer;
     runtime::AlignedArray<core::Key> keys;  // [query][capacity]: bounds not yet verified
     std::vector<std::size_t> counts;        // per query
+    std::vector<std::size_t> settle_at;     // per query: how many are due for verification
     std::vector<core::Gate> gates;          // per query, made from ...
     std::vector<double> gate_taus;          // ... this threshold
     StageStats stats;
@@ -50,6 +51,7 @@ struct BatchState {
     runtime::AlignedArray<std::uint32_t> scores;    // tile sums of one group of queries
     std::vector<Level> levels, next_levels;         // per query; a change takes effect with the next chunk
     std::vector<std::int64_t> wasted;               // per query: rows verified in vain
+    std::vector<std::int64_t> refined;              // per query: rows that a prefix could not judge
     std::int64_t rows_seen = 0;
     std::vector<HitList> hits;                      // per query: verified
     runtime::AlignedArray<std::byte> scratch;       // rows that had to be copied

@@ -20,13 +20,22 @@ std::int64_t allowed_waste(std::int64_t limit, std::int64_t scanned) {
 void BatchSearch::settle(BatchState& state, Level level, int query) {
     StageLane& lane = state.lanes[level];
     const auto q = static_cast<std::size_t>(query);
+    // One list for all workers: each sees at once what the others have found. A worker that finds it
+    // taken goes on while it has room.
+    std::unique_lock turn(turns_[q], std::defer_lock);
+    const bool is_shared = spec_.limit != kNoLimit;
+    if (is_shared && !turn.try_lock()) {
+        if (4 * lane.counts[q] < 3 * plan_.key_capacity) return;
+        turn.lock();
+    }
     const Stopwatch watch(spec_.stats != nullptr, state.verify_seconds);
     // Twice the limit proves a good threshold; what it leaves may fall below the next one, unverified.
     const auto budget = static_cast<std::size_t>(2 * std::min<std::int64_t>(spec_.limit, 1 << 20));
     const std::size_t keep = plan_.key_capacity / 4;
     const Verified done = verify(level, lane.keys.data() + q * plan_.key_capacity, lane.counts[q], budget, keep, query,
-                                 state.hits[q], state.scratch.data());
+                                 is_shared ? carried_[query] : state.hits[q], state.scratch.data());
     lane.counts[q] = done.left;
+    lane.settle_at[q] = std::min(done.left + plan_.settle_keys, plan_.key_capacity * 3 / 4);
     state.verified += done.rows;
     state.wasted[q] += done.rows - done.hits;
     if (state.wasted[q] > allowed_waste(spec_.limit, state.rows_seen)) state.next_levels[q] = wider(level);
@@ -77,7 +86,10 @@ int BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const
     int added = 0;
     for (int i = 0; i < n; ++i) {
         if (!(scores[i] >= hits.tau()) || !spec_.permission.allows(first_ + query, rows[i])) continue;
-        hits.add({scores[i], spec_.corpus.id(rows[i])});
+        const std::int64_t id = spec_.corpus.id(rows[i]);
+        const auto& seeds = seeds_[static_cast<std::size_t>(query)];
+        if (std::binary_search(seeds.begin(), seeds.end(), id)) continue;
+        hits.add({scores[i], id});
         ++added;
     }
     return added;

@@ -16,12 +16,13 @@ std::int64_t coords_of(const CodeForms& forms) {
     return n;
 }
 
-template <class Terms>
-void store_terms(RungBlocks& out, std::size_t first, const Terms& terms, int n_lanes, int n_terms) {
+// `n_lanes` of sixteen rows; the others are left out of every result.
+void store_terms(RungBlocks& out, std::size_t first, const core::RowTerms* terms, int n_lanes, int n_terms) {
     for (int lane = 0; lane < kBlockRows; ++lane) {
         const core::RowTerms row = lane < n_lanes ? terms[lane] : core::RowTerms{};
-        out.mul[first + static_cast<std::size_t>(lane)] = row.mul;
-        for (int term = 0; term < n_terms; ++term) out.add[term][first + static_cast<std::size_t>(lane)] = row.add[term];
+        const std::size_t i = first + static_cast<std::size_t>(lane);
+        if (out.mul.size() != 0) out.mul[i] = row.mul;
+        for (int term = 0; term < n_terms; ++term) out.add[term][i] = row.add[term];
     }
 }
 
@@ -30,6 +31,9 @@ void store_terms(RungBlocks& out, std::size_t first, const Terms& terms, int n_l
 BlockEncoder::BlockEncoder(const kernel::KernelTable& table, Metric metric, const CodeForms& forms, const RowReader& reader)
     : metric_(metric), forms_(forms), reader_(reader), packer_(table, metric, reader) {
     if (forms.rotation() != nullptr) rotator_.emplace(table, *forms.rotation(), reader, coords_of(forms));
+    for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
+        if (forms.has(kind)) coders_[static_cast<int>(kind)].emplace(*forms.plane(kind), metric);
+    }
 }
 
 Extent BlockEncoder::encode(std::int64_t first, int n, CodeBlocks& out, int block) {
@@ -92,16 +96,13 @@ void BlockEncoder::encode_rotated(std::int64_t first, int n, CodeBlocks& out, in
     for (int begin = 0; begin < n; begin += kBlockRows, ++block) {
         for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
             if (!forms_.has(kind)) continue;
-            std::uint32_t* words[core::kRungs];
             RungBlocks* rungs = out.rungs[static_cast<int>(kind)];
+            const auto place = [&](int rung) {
+                return rungs[rung].blocks.data() + static_cast<std::size_t>(block) * forms_.block_words(kind, rung);
+            };
+            coders_[static_cast<int>(kind)]->encode(rotator_->y() + begin, rotator_->stride(), rows + begin, place(0), place(1), terms);
             for (int rung = 0; rung < core::kRungs; ++rung) {
-                const int holder = forms_.block_words(kind, rung) == 0 ? 0 : rung;
-                words[rung] = rungs[holder].blocks.data() + static_cast<std::size_t>(block) * forms_.block_words(kind, holder) +
-                              forms_.first_word(kind, rung);
-            }
-            encode_prefix(*forms_.plane(kind), metric_, rotator_->y() + begin, rotator_->stride(), rows + begin, words, terms);
-            for (int rung = 0; rung < core::kRungs; ++rung) {
-                store_terms(rungs[rung], static_cast<std::size_t>(block * kBlockRows), terms.row[rung], n - begin, forms_.n_terms(kind));
+                store_terms(rungs[rung], static_cast<std::size_t>(block * kBlockRows), terms.row[rung], n - begin, forms_.n_terms(kind, rung));
             }
             double& reach = extent.code_reach[static_cast<int>(kind)];
             reach = std::max(reach, terms.code_reach);

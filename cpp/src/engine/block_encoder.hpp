@@ -31,6 +31,7 @@ private:
     const RowReader& reader_;
     CodePacker packer_;
     std::optional<Rotator> rotator_;
+    std::optional<PrefixCoder> coders_[kCodeKinds];
     double norms_[kMostRows];  // of the rows being encoded; NaN: holds NaN
 };
 

@@ -23,20 +23,14 @@ CodeForms::CodeForms(const kernel::KernelTable& table, const IndexOptions& optio
 
 std::size_t CodeForms::block_words(CodeKind kind, int rung) const {
     if (kind == CodeKind::int8) return rung == 0 ? CodePacker::block_words(static_cast<std::size_t>(n_cols_)) : 0;
-    const PrefixPlane& codes = *plane(kind);
-    if (codes.is_packed()) return codes.n_words(rung) * kBlockRows;
-    return rung == 0 ? (codes.n_words(0) + codes.n_words(1)) * kBlockRows : 0;
-}
-
-std::size_t CodeForms::first_word(CodeKind kind, int rung) const {
-    return kind == CodeKind::prefix && rung == 1 ? plane(kind)->n_words(0) * kBlockRows : 0;
+    return (rung == 0 ? plane(kind)->block_steps() : plane(kind)->row_words()) * kBlockRows;
 }
 
 std::size_t CodeForms::bytes_per_row() const {
     std::size_t bytes = 0;
     for (const CodeKind kind : {CodeKind::int8, CodeKind::prefix, CodeKind::int4}) {
         for (int rung = 0; has(kind) && rung < n_rungs(kind); ++rung) {
-            bytes += block_words(kind, rung) * 4 / kBlockRows + static_cast<std::size_t>(1 + n_terms(kind)) * 4;
+            bytes += block_words(kind, rung) * 4 / kBlockRows + static_cast<std::size_t>((rung == 0 ? 1 : 0) + n_terms(kind, rung)) * 4;
         }
     }
     return bytes == 0 ? 0 : bytes + 10;

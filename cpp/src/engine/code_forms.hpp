@@ -22,12 +22,11 @@ public:
         return plane ? &*plane : nullptr;
     }
 
-    // Words of a block that a rung has to itself (int8 of rotated rows: both rungs lie in the first's).
+    // Words that sixteen rows take: of their first codes, as one packed block, or of their further ones.
     std::size_t block_words(CodeKind kind, int rung) const;
-    // Where a rung's words begin in the block that holds them, and the size of that block.
-    std::size_t first_word(CodeKind kind, int rung) const;
     int n_rungs(CodeKind kind) const { return kind == CodeKind::int8 ? 1 : core::kRungs; }
-    int n_terms(CodeKind kind) const { return kind == CodeKind::int8 ? core::kMaxTerms : 2; }
+    // Terms of bounds that belong to a rung, beside `mul` of the first.
+    int n_terms(CodeKind kind, int rung) const { return kind == CodeKind::int8 ? core::kMaxTerms : rung == 0 ? 2 : 1; }
     std::size_t bytes_per_row() const;
 
 private:

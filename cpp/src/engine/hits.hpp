@@ -54,7 +54,7 @@ public:
         return heap_;
     }
 
-    std::size_t size() const { return heap_.size(); }
+    const std::vector<Hit>& all() const { return heap_; }
 
 private:
     bool is_full() const { return static_cast<std::int64_t>(heap_.size()) >= limit_; }

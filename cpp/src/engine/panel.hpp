@@ -31,9 +31,22 @@ struct Rung {
     }
 };
 
+// The same rows' further codes, one row after the other, and what is left out after these.
+struct LongerRows {
+    const std::uint32_t* codes = nullptr;       // [n_rows][row_words]
+    std::size_t row_words = 0;
+    const float* radius = nullptr;              // per row: add[0] of the longer prefix
+
+    void skip(int n_blocks) {
+        const auto row = static_cast<std::size_t>(n_blocks * kBlockRows);
+        codes += row * row_words;
+        radius += row;
+    }
+};
+
 struct Panel {
     Rung rung;                                  // what every row is judged by
-    Rung longer;                                // and then those that are left; no blocks: nothing
+    LongerRows longer;                          // and then those that are left; no codes: nothing
     const std::uint32_t* ids;                   // per row
     const std::uint32_t* copies;                // equal rows directly before; null: not known
     const std::uint16_t* valid;                 // per block: rows that may be returned
@@ -50,7 +63,7 @@ struct Panel {
         Panel piece = *this;
         const auto row = static_cast<std::size_t>(first * kBlockRows);
         piece.rung.skip(first);
-        if (longer.blocks != nullptr) piece.longer.skip(first);
+        if (longer.codes != nullptr) piece.longer.skip(first);
         piece.ids += row;
         if (copies != nullptr) piece.copies += row;
         piece.valid += first;

@@ -28,20 +28,29 @@ constexpr std::int64_t kCodeDims = 64;
 // Up to this many queries reading the codes takes longer than multiplying them twice.
 constexpr std::int64_t kWideQueries = 4;
 
-// Up to this many, codes of four bits are read sooner than those of eight are multiplied.
-constexpr std::int64_t kNibbleQueries = 4;
+// Codes of four bits leave some 80 rows for each one wanted; verifying those takes longer than
+// reading longer codes beyond this many, in all or for each of so many rows (n = 600k: 14.6 times the
+// float32 scan at k = 10, where int8 of a prefix reaches 7.7; 8.8 and 6.2 at k = 100).
+constexpr std::int64_t kNibbleHits = 40, kRowsPerNibbleHit = 5000;
 
 // A threshold from 64 times as many rows as are wanted leaves a few percent of the others, at the price
 // of a few percent more tile work.
-std::int64_t sample_rows(std::int64_t limit, std::int64_t n_rows) {
+std::int64_t sample_rows(std::int64_t limit, std::int64_t n_rows, CodeKind kind) {
     if (limit == kNoLimit) return 0;
-    const std::int64_t rows = std::min(std::max<std::int64_t>(1024, 64 * limit), n_rows / 16);
+    const std::int64_t times = kind == CodeKind::int8 ? 64 : 256;
+    const std::int64_t rows = std::min(std::max<std::int64_t>(1024, times * limit), n_rows / 16);
     return rows >= 256 && rows >= 2 * limit ? rows : 0;
 }
 
 std::size_t key_capacity(std::int64_t limit) {
     if (limit == kNoLimit) return 1024;
     return static_cast<std::size_t>(std::max<std::int64_t>(768, std::min(20 * limit, limit + 8192)));
+}
+
+// Thresholds that follow the best rows closely keep candidates few; each look at them has its price.
+std::size_t settle_keys(std::int64_t limit) {
+    const std::size_t room = key_capacity(limit) * 3 / 4;
+    return limit == kNoLimit ? room : std::min(static_cast<std::size_t>(std::max<std::int64_t>(32, 2 * limit)), room);
 }
 
 int code_digits(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit) {
@@ -57,10 +66,12 @@ int code_digits(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit)
 }
 
 // Few queries wait for memory: the shortest codes. Many wait for multiplications: the fewest of them.
-CodeKind code_kind(const SearchSpec& spec) {
+CodeKind code_kind(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit) {
     if (spec.codes == nullptr) return CodeKind::int8;
     const auto has = [&](CodeKind kind) { return spec.codes->panels[static_cast<int>(kind)] != nullptr; };
-    const bool is_few = spec.queries.n_rows() <= kNibbleQueries;
+    const std::int64_t n_queries = spec.queries.n_rows();
+    const bool is_few = n_queries <= kWideQueries && limit != kNoLimit &&
+                        n_queries * limit <= std::max(kNibbleHits, n_rows / kRowsPerNibbleHit);
     for (const CodeKind kind : {is_few ? CodeKind::int4 : CodeKind::prefix, CodeKind::prefix, CodeKind::int8}) {
         if (has(kind)) return kind;
     }
@@ -90,7 +101,7 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
 
     Plan plan{};
     plan.code_digits = code_digits(spec, n_rows, limit);
-    plan.code_kind = code_kind(spec);
+    plan.code_kind = code_kind(spec, n_rows, limit);
     plan.has_float_stage = spec.may_use_float && n_queries > kScanQueries && !keeps_most &&
                            FloatStage::exists(spec.metric, spec.queries.dtype(), spec.corpus.dtype(), n_cols);
     plan.float_rows = chunk_rows_for(words);
@@ -102,8 +113,9 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
     plan.float_rows = std::min(plan.float_rows, plan.chunk_rows);
     plan.score_lanes = plan.code_digits == 1 ? spec.table.code_queries : kernel::kTileQueries;
     const bool has_stage = plan.code_digits > 0 || plan.has_float_stage;
-    plan.sample_rows = has_stage ? sample_rows(limit, n_rows) : 0;
+    plan.sample_rows = has_stage ? sample_rows(limit, n_rows, plan.code_kind) : 0;
     plan.key_capacity = has_stage ? key_capacity(limit) : 0;
+    plan.settle_keys = has_stage ? settle_keys(limit) : 0;
 
     const double work = static_cast<double>(n_queries) * static_cast<double>(n_rows) * static_cast<double>(words);
     const std::size_t hit_bytes = sizeof(Hit) * static_cast<std::size_t>(limit == kNoLimit ? 64 : limit);

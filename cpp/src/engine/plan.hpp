@@ -18,7 +18,8 @@ struct Plan {
     int float_rows;            // rows that the float32 stage packs at a time
     std::int64_t sample_rows;  // whose best give the first thresholds; 0: the first rows do
     int score_lanes;           // tile sums that a worker holds for each row of a chunk
-    std::size_t key_capacity;  // candidates a worker holds per query before it must verify them
+    std::size_t key_capacity;  // candidates a worker has room for, per query
+    std::size_t settle_keys;   // new ones after which the best of them are verified
     Grid grid;
 };
 

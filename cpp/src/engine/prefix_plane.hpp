@@ -13,8 +13,8 @@ namespace embmath::engine {
 
 inline constexpr std::int64_t kMaxRotatedCols = 4096;  // a rotation of more takes longer than it saves
 
-// What all codes of one kind share: how many coordinates, steps and weights. int8: half of the
-// coordinates for every row, the others for survivors. int4: a quarter, and the next one.
+// What all codes of one kind share: how many coordinates, steps and weights. int8: enough coordinates
+// to discard most rows, and all others for survivors; int4: fewer of both.
 class PrefixPlane {
 public:
     PrefixPlane(const Rotation& rotation, CodeKind kind);
@@ -29,9 +29,15 @@ public:
     int bias() const { return levels() + 1; }  // codes are stored unsigned
     std::int64_t n_coords() const { return coded_[1]; }
     std::int64_t coded(int rung) const { return coded_[rung]; }
-    std::size_t query_steps(int rung) const { return ends_[rung] / 4; }  // words of a query up to there
-    std::size_t first_word(int rung) const { return rung == 0 ? 0 : ends_[0] / 4 / codes_per_byte(); }
-    std::size_t n_words(int rung) const { return ends_[rung] / 4 / codes_per_byte() - first_word(rung); }
+    // Words of a row: of the first coordinates, interleaved with those of fifteen other rows, and of
+    // the further ones, by themselves and padded to whole vectors.
+    std::size_t block_steps() const { return ends_[0] / 4 / codes_per_byte(); }
+    std::size_t row_words() const {
+        const std::size_t bytes = (ends_[1] - ends_[0]) / codes_per_byte();
+        return (bytes + 63) / 64 * 16;
+    }
+    std::size_t query_steps() const { return ends_[0] / 4; }
+    std::size_t query_words() const { return row_words() * codes_per_byte(); }  // for the further ones
     float step(std::int64_t coord) const { return steps_[static_cast<std::size_t>(coord)]; }
     float weight(std::int64_t coord) const { return weights_[static_cast<std::size_t>(coord)]; }
 
@@ -40,7 +46,7 @@ private:
 
     CodeKind kind_;
     std::int64_t coded_[core::kRungs];
-    std::size_t ends_[core::kRungs];    // multiples of 16: what lies beyond the coordinates is zero
+    std::size_t ends_[core::kRungs];    // coordinates beyond the coded ones, up to a multiple of 16, are zero
     std::vector<float> steps_, weights_;
     core::PrefixShape shape_;
 };
@@ -56,8 +62,26 @@ struct PrefixTerms {
     double code_reach;  // largest s|c|
 };
 
-// Sixteen lanes of rotated coordinates, y[coord * stride + lane], into codes: words[rung].
-void encode_prefix(const PrefixPlane& plane, Metric metric, const float* y, std::size_t stride, const CentredRow* rows,
-                   std::uint32_t* const* words, PrefixTerms& terms);
+// Codes rotated rows, sixteen at a time.
+class PrefixCoder {
+public:
+    PrefixCoder(const PrefixPlane& plane, Metric metric);
+
+    // Lanes of coordinates, y[coord * stride + lane], into one packed block and sixteen rows of words.
+    void encode(const float* y, std::size_t stride, const CentredRow* rows, std::uint32_t* block, std::uint32_t* longer,
+                PrefixTerms& terms);
+
+private:
+    void round(const float* y, std::size_t stride);
+    void fit(const float* y, std::size_t stride);
+    void measure(const float* y, std::size_t stride, core::PrefixSums* sums) const;
+    void write(std::uint32_t* block, std::uint32_t* longer) const;
+
+    const PrefixPlane& plane_;
+    Metric metric_;
+    std::vector<float> codes_;    // [coord][16]
+    float scale_[kBlockRows];
+    double sq_code_[kBlockRows];
+};
 
 }  // namespace embmath::engine

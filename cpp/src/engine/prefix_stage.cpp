@@ -33,19 +33,21 @@ PrefixStage::PrefixStage(const kernel::KernelTable& table, Metric metric, const 
       plane_(plane),
       scales_(scales),
       terms_(static_cast<std::size_t>(count)) {
-    allocate_queries(count, plane.query_steps(1), plane.query_steps(1) * kBlockRows);
+    allocate_queries(count, plane.query_steps(), plane.query_steps() * kBlockRows);
     std::fill(queries_.begin(), queries_.end(), 0u);
-    n_steps_ = plane.n_words(0);
-    longer_steps_ = plane.n_words(1);
-    longer_word_ = plane.query_steps(0);
-    for (auto* start : {&start_, &longer_start_}) {
-        *start = runtime::AlignedArray<std::uint32_t>(static_cast<std::size_t>(blocks_of(count * digits) * kBlockRows));
-        std::fill(start->begin(), start->end(), 0u);
-    }
+    const auto n_lanes = static_cast<std::size_t>(blocks_of(count * digits) * kBlockRows);
+    start_ = runtime::AlignedArray<std::uint32_t>(n_lanes);
+    std::fill(start_.begin(), start_.end(), 0u);
     if (lanes_ > kernel::kTileQueries) {
-        rows_ = runtime::AlignedArray<std::uint32_t>(static_cast<std::size_t>(blocks_of(count) * kBlockRows) * query_words_);
+        rows_ = runtime::AlignedArray<std::uint32_t>(n_lanes * n_steps_);
         std::fill(rows_.begin(), rows_.end(), 0u);
     }
+    n_steps_ = plane.block_steps();
+    longer_rows_ = plane.is_packed() ? table.nibble_rows : table.code_rows;
+    longer_words_ = plane.query_words();
+    longer_queries_ = runtime::AlignedArray<std::uint32_t>(n_lanes * longer_words_);
+    std::fill(longer_queries_.begin(), longer_queries_.end(), 0u);
+    longer_start_.assign(n_lanes, 0);
     const bool is_distance = metric == Metric::euclidean || metric == Metric::sqeuclidean;
     const double sq_mean = rotation.mean_norm() * rotation.mean_norm();
     Rotator rotator(table, rotation, queries, plane.n_coords());
@@ -113,18 +115,25 @@ void PrefixStage::encode(int index, const float* y, std::size_t stride, core::Pr
     double sq_residual = 0.0;
     const std::size_t lane = static_cast<std::size_t>(index * digits_);
     std::uint32_t* words = query_block(static_cast<int>(lane / kBlockRows)) + lane % kBlockRows;
-    std::int64_t sums[core::kRungs][2] = {};
+    auto* longer = reinterpret_cast<std::int8_t*>(longer_queries_.data() + lane * longer_words_);
+    int sums[2] = {}, longer_sums[2] = {};
     for (std::int64_t j = 0; j < plane_.n_coords(); ++j) {
         const double exact = value(j) * static_cast<double>(plane_.step(j));
         const double rounded = std::clamp(std::nearbyint(exact / step), -levels, levels);
         sq_residual += (exact - step * rounded) * (exact - step * rounded);
-        const int code = static_cast<int>(rounded), rung = j < plane_.coded(0) ? 0 : 1;
-        const auto word = static_cast<std::size_t>(j / 4);
+        const int code = static_cast<int>(rounded);
         const auto put = [&](std::size_t digit, int part) {
+            if (j >= plane_.coded(0)) {
+                const auto at = static_cast<std::size_t>(j - plane_.coded(0));
+                longer[digit * longer_words_ * 4 + at] = static_cast<std::int8_t>(part);
+                longer_sums[digit] += part;
+                return;
+            }
+            const auto word = static_cast<std::size_t>(j / 4);
             const auto byte = static_cast<std::uint32_t>(static_cast<std::uint8_t>(static_cast<std::int8_t>(part))) << (j % 4 * 8);
             words[word * kBlockRows + digit] |= byte;
-            if (rows_.size() != 0) rows_[lane * query_words_ + word] |= byte;
-            sums[rung][digit] += part;
+            if (rows_.size() != 0) rows_[lane * n_steps_ + word] |= byte;
+            sums[digit] += part;
         };
         if (digits_ == 1) {
             put(0, code);
@@ -136,8 +145,8 @@ void PrefixStage::encode(int index, const float* y, std::size_t stride, core::Pr
     }
     query.residual = std::sqrt(sq_residual) * (1.0 + 0x1p-30);
     for (std::size_t digit = 0; digit < static_cast<std::size_t>(digits_); ++digit) {
-        start_[lane + digit] = static_cast<std::uint32_t>(-plane_.bias() * sums[0][digit]);
-        longer_start_[lane + digit] = static_cast<std::uint32_t>(-plane_.bias() * sums[1][digit]);
+        start_[lane + digit] = static_cast<std::uint32_t>(-plane_.bias() * sums[digit]);
+        longer_start_[lane + digit] = -plane_.bias() * longer_sums[digit];
     }
 }
 

@@ -15,18 +15,20 @@ void copy_array(const runtime::AlignedArray<T>& from, runtime::AlignedArray<T>& 
 
 constexpr CodeKind kAllKinds[] = {CodeKind::int8, CodeKind::prefix, CodeKind::int4};
 
-Rung make_rung(const CodeForms& forms, const CodeBlocks& codes, CodeKind kind, int rung) {
-    const RungBlocks* all = codes.rungs[static_cast<int>(kind)];
-    const RungBlocks& own = all[rung];
-    // A rung without blocks of its own goes on in those of the first.
-    const int holder = own.blocks.size() == 0 ? 0 : rung;
-    return {all[holder].blocks.data() + forms.first_word(kind, rung), forms.block_words(kind, holder), own.mul.data(),
-            {own.add[0].data(), own.add[1].data(), own.add[2].data()}};
+Rung make_rung(const CodeForms& forms, const CodeBlocks& codes, CodeKind kind) {
+    const RungBlocks& own = codes.rungs[static_cast<int>(kind)][0];
+    return {own.blocks.data(), forms.block_words(kind, 0), own.mul.data(), {own.add[0].data(), own.add[1].data(), own.add[2].data()}};
+}
+
+LongerRows make_longer(const CodeForms& forms, const CodeBlocks& codes, CodeKind kind) {
+    if (forms.n_rungs(kind) == 1) return {};
+    const RungBlocks& own = codes.rungs[static_cast<int>(kind)][1];
+    return {own.blocks.data(), forms.block_words(kind, 1) / kBlockRows, own.add[0].data()};
 }
 
 Panel make_panel(const CodeForms& forms, const CodeBlocks& codes, const Extent& extent, CodeKind kind) {
     const double least_ratio = extent.least_ratio == core::kInfinity ? 0.0 : extent.least_ratio;  // zeros only
-    return {make_rung(forms, codes, kind, 0), forms.n_rungs(kind) > 1 ? make_rung(forms, codes, kind, 1) : Rung{},
+    return {make_rung(forms, codes, kind), make_longer(forms, codes, kind),
             codes.positions.data(), codes.copies.data(), codes.valid.data(), extent.n_rows, least_ratio,
             extent.norm_sum / std::max(extent.n_rows, 1), extent.largest_norm, extent.code_reach[static_cast<int>(kind)]};
 }
@@ -42,8 +44,8 @@ CodeBlocks::CodeBlocks(const CodeForms& forms, int rows)
         for (int rung = 0; forms.has(kind) && rung < forms.n_rungs(kind); ++rung) {
             RungBlocks& own = rungs[static_cast<int>(kind)][rung];
             own.blocks = runtime::AlignedArray<std::uint32_t>(valid.size() * forms.block_words(kind, rung));
-            own.mul = runtime::AlignedArray<float>(positions.size());
-            for (int term = 0; term < forms.n_terms(kind); ++term) own.add[term] = runtime::AlignedArray<float>(positions.size());
+            if (rung == 0) own.mul = runtime::AlignedArray<float>(positions.size());
+            for (int term = 0; term < forms.n_terms(kind, rung); ++term) own.add[term] = runtime::AlignedArray<float>(positions.size());
         }
     }
 }

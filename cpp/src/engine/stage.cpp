@@ -1,6 +1,8 @@
 #include "engine/stage.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace embmath::engine {
 
@@ -16,7 +18,7 @@ float constant_of(const core::Gate& gate, const Panel& panel) {
 }  // namespace
 
 void Stage::allocate_queries(int count, std::size_t n_steps, std::size_t block_words) {
-    n_steps_ = query_words_ = n_steps;
+    n_steps_ = n_steps;
     block_words_ = block_words;
     queries_ = runtime::AlignedArray<std::uint32_t>(static_cast<std::size_t>(blocks_of(count * digits_)) * block_words);
 }
@@ -26,7 +28,7 @@ void Stage::sums(const Panel& panel, int first, int n, bool from_memory, std::ui
     const std::uint32_t* queries = queries_.data() + lane / kBlockRows * block_words_ + lane % kBlockRows;
     const std::uint32_t* start = start_.size() == 0 ? nullptr : start_.data() + lane;
     tile_({queries, n * digits_, panel.rung.blocks, static_cast<std::size_t>(panel.n_blocks()), panel.rung.block_words,
-           n_steps_, start, scores, ld, rows_.size() == 0 ? nullptr : rows_.data() + lane * query_words_, query_words_,
+           n_steps_, start, scores, ld, rows_.size() == 0 ? nullptr : rows_.data() + lane * n_steps_, n_steps_,
            from_memory});
 }
 
@@ -42,36 +44,34 @@ std::size_t Stage::select(const Panel& panel, int first, int last, int slot, con
                     panel.ids + row, panel.valid + first, exclusion.allowed, exclusion.id, keys});
 }
 
-// A block at a time: the sums go on where those of the shorter rung ended.
 std::size_t Stage::refine(const Panel& panel, int query, int slot, const std::uint32_t* scores, std::size_t ld,
                           const core::Gate& gate, core::Key* keys, std::size_t count) const {
-    if (panel.longer.blocks == nullptr) return count;
+    if (panel.longer.codes == nullptr) return count;
+    constexpr std::size_t kTogether = 64;
     const auto lane = static_cast<std::size_t>(query * digits_);
-    const std::uint32_t* queries = queries_.data() + lane / kBlockRows * block_words_ + lane % kBlockRows + longer_word_ * kBlockRows;
     const std::uint32_t* own = scores + static_cast<std::size_t>(slot * digits_) * ld;
     const float constant = constant_of(gate, panel);
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < count;) {
-        const std::uint32_t block = (core::key_row(keys[i]) - panel.ids[0]) / kBlockRows;
-        std::uint16_t lanes = 0;
-        for (; i < count && (core::key_row(keys[i]) - panel.ids[0]) / kBlockRows == block; ++i) {
-            lanes |= static_cast<std::uint16_t>(1u << (core::key_row(keys[i]) - panel.ids[0]) % kBlockRows);
+    for (std::size_t first = 0; first < count; first += kTogether) {
+        const std::size_t n = std::min(kTogether, count - first);
+        std::uint32_t rows[kTogether];
+        std::int32_t sums[2][kTogether] = {};
+        for (std::size_t i = 0; i < n; ++i) rows[i] = core::key_row(keys[first + i]) - panel.ids[0];
+        for (std::size_t digit = 0; digit < static_cast<std::size_t>(digits_); ++digit) {
+            for (std::size_t i = 0; i < n; ++i) {
+                sums[digit][i] = static_cast<std::int32_t>(own[digit * ld + rows[i]]) + longer_start_[lane + digit];
+            }
+            longer_rows_({longer_queries_.data() + (lane + digit) * longer_words_, panel.longer.codes, panel.longer.row_words,
+                          rows, n, sums[digit]});
         }
-        Rung rung = panel.longer;
-        rung.skip(static_cast<int>(block));
-        const std::size_t row = block * kBlockRows;
-        alignas(64) std::uint32_t sums[2 * kBlockRows];
-        tile_({queries, digits_, rung.blocks, 1, rung.block_words, longer_steps_, longer_start_.data() + lane, sums, kBlockRows});
-        for (int digit = 0; digit < digits_; ++digit) {
-            const std::uint32_t* shorter = own + static_cast<std::size_t>(digit) * ld + row;
-            for (int l = 0; l < kBlockRows; ++l) sums[digit * kBlockRows + l] += shorter[l];
+        for (std::size_t i = 0; i < n; ++i) {
+            const double sum = digits_ == 1 ? sums[0][i] : static_cast<double>(sums[0][i]) * kernel::kDigitBase + sums[1][i];
+            const std::uint32_t row = rows[i];
+            float bound = constant + panel.longer.radius[row] * gate.refined_weight;
+            bound += panel.rung.add[1][row] * gate.weight[1];
+            bound += static_cast<float>(sum) * (panel.rung.mul[row] * gate.scale);
+            if (!(bound < gate.threshold)) keys[kept++] = core::make_key(std::isnan(bound) ? std::numeric_limits<float>::infinity() : bound, panel.ids[row]);
         }
-        core::Key found[kBlockRows];
-        const std::size_t n = select_({sums, sums + kBlockRows, 1, rung.mul, {rung.add[0], rung.add[1], rung.add[2]}, gate.scale,
-                                       constant, {gate.refined_weight, gate.weight[1], gate.weight[2]}, gate.threshold,
-                                       panel.ids + row, &lanes, nullptr, 0xffffffffu, found});
-        std::copy_n(found, n, keys + kept);
-        kept += n;
     }
     return kept;
 }

@@ -44,8 +44,8 @@ public:
     std::size_t select(const Panel& panel, int first, int last, int slot, const std::uint32_t* scores,
                        std::size_t ld, const core::Gate& gate, const Exclusion& exclusion, core::Key* keys) const;
 
-    // Of `count` keys of stored rows, in order of position, leaves those that the longer rung does not
-    // discard, with its bounds; returns how many.
+    // Of `count` keys of stored rows leaves those that the panel's longer rows do not discard, with
+    // their bounds; returns how many.
     std::size_t refine(const Panel& panel, int query, int slot, const std::uint32_t* scores, std::size_t ld,
                        const core::Gate& gate, core::Key* keys, std::size_t count) const;
 
@@ -64,13 +64,13 @@ protected:
     int digits_;                                    // lanes that a query takes
     int lanes_;                                     // that a tile call takes
     std::size_t n_steps_ = 0;                       // words of a row that a tile call takes
-    std::size_t longer_steps_ = 0;                  // and of its longer rung
-    std::size_t query_words_ = 0;                   // of a query, for both
-    std::size_t longer_word_ = 0;                   // where those of the longer rung begin
     std::size_t block_words_ = 0;
     runtime::AlignedArray<std::uint32_t> queries_;  // packed blocks of 16 lanes
     runtime::AlignedArray<std::uint32_t> start_;    // per lane: what sums start from; empty: zero
-    runtime::AlignedArray<std::uint32_t> longer_start_;
+    kernel::CodeRowsFn longer_rows_ = nullptr;
+    std::size_t longer_words_ = 0;                  // of a query's digit, for the panels' longer rows
+    runtime::AlignedArray<std::uint32_t> longer_queries_;  // lane by lane
+    std::vector<std::int32_t> longer_start_;        // per lane
     runtime::AlignedArray<std::uint32_t> rows_;     // lane by lane, for tiles of many queries; else empty
 };
 

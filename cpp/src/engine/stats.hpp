@@ -18,6 +18,7 @@ public:
         const std::lock_guard lock(mutex_);
         StageStats& total = out_.stages[level];
         total.pairs += part.pairs;
+        total.refined += part.refined;
         total.survivors += part.survivors;
         total.bytes += part.bytes;
         total.pack_seconds += part.pack_seconds;

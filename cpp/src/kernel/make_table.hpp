@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel/canonical.hpp"
+#include "kernel/code_rows.hpp"
 #include "kernel/encode.hpp"
 #include "kernel/matrix_tile.hpp"
 #include "kernel/epilogue.hpp"
@@ -51,6 +52,8 @@ constexpr void add_encode(KernelTable& table) {
 template <class I>
 constexpr void add_code_tiles(KernelTable& table) {
     table.tile[static_cast<int>(TileOp::nibble_dot)] = &tile<I, NibbleDotStep<I>>;
+    table.code_rows = &code_rows<I, CodeDotStep<I>>;
+    table.nibble_rows = &code_rows<I, NibbleDotStep<I>>;
     if constexpr (requires { typename I::Matrix; }) {
         table.tile[static_cast<int>(TileOp::code_dot)] = &matrix_tile<I>;
         table.code_queries = kMatrixQueries;

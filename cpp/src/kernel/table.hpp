@@ -82,6 +82,17 @@ struct TileArgs {
     bool from_memory = false;          // the panel is not in cache yet
 };
 
+// Rows of codes one after the other, of which a few are wanted. In 64 bytes of packed codes the low
+// halves go with the first 64 bytes of the query, the high ones with the next.
+struct CodeRowsArgs {
+    const void* query;            // codes, signed; n_words words for each word of a row's codes
+    const void* rows;
+    std::size_t row_words;        // a multiple of 16
+    const std::uint32_t* wanted;  // which rows
+    std::size_t n_wanted;
+    std::int32_t* sums;           // what they are added to
+};
+
 struct SelectArgs {
     const void* scores;           // one query's tile sums, n_blocks * 16 words
     const void* low_scores;       // of a wide sum
@@ -114,6 +125,7 @@ struct FinishArgs {
 using PackFn = void (*)(const PackArgs&) noexcept;
 using EncodeFn = EncodeSums (*)(const EncodeArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
+using CodeRowsFn = void (*)(const CodeRowsArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
 // Returns whether any element is suspect: float32 may have lost more than rounding.
 using FinishFn = bool (*)(const FinishArgs&) noexcept;
@@ -134,6 +146,7 @@ struct KernelTable {
     int code_levels;    // largest |query code| that TileOp::code_dot takes
     int code_queries;   // most queries that it takes at once
     TileFn tile[kTileOpCount];
+    CodeRowsFn code_rows, nibble_rows;
     SelectFn select[kSelectOpCount];
     FinishFn finish[kFinishOpCount];
     CanonicalFn canonical[kCanonicalOpCount][kDtypeCount];  // null where an op has no meaning
