@@ -35,11 +35,19 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
-    "__init__": {"_index", "_runtime", "_search", "_similarity", "_transform", "_types"},
+    "__init__": {
+        *("_bits", "_codes", "_index", "_quantize", "_runtime", "_search"),
+        *("_similarity", "_transform", "_types"),
+    },
     "__main__": {"_cli"},
     "_arguments": {"_arrays", "_types"},
     "_arrays": {"_core", "_types"},
+    "_bits": {"_arguments", "_arrays", "_core", "_types"},
+    "_bson": set(),
+    "_codes": {"_arguments", "_arrays", "_bits", "_bson", "_core", "_precisions", "_types"},
     "_index": {"_arguments", "_arrays", "_core", "_search", "_types"},
+    "_precisions": set(),
+    "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_precisions", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_search"},
     "_search": {"_arguments", "_arrays", "_core", "_types"},
     "_similarity": {"_arguments", "_arrays", "_core", "_types"},

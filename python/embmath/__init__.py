@@ -12,7 +12,10 @@ threads, the batch size or the memory layout.
 array([[2, 0]])
 """
 
+from ._bits import pack_bits, pack_int4, unpack_bits, unpack_int4
+from ._codes import Codes, dequantize
 from ._index import Index
+from ._quantize import fit_ranges, quantize
 from ._runtime import (
     __version__,
     dtypes,
@@ -30,24 +33,29 @@ from ._similarity import (
     similarity,
     similarity_pairwise,
 )
-from ._transform import normalize, pack_bits, truncate, unpack_bits
+from ._transform import normalize, truncate
 from ._types import RangeResult, TopK
 
 __all__ = [
+    "Codes",
     "Index",
     "RangeResult",
     "TopK",
     "__version__",
     "cosine_similarity",
+    "dequantize",
     "distance",
     "distance_pairwise",
     "dtypes",
+    "fit_ranges",
     "get_num_threads",
     "info",
     "isas",
     "metrics",
     "normalize",
     "pack_bits",
+    "pack_int4",
+    "quantize",
     "range_search",
     "rescore",
     "search",
@@ -57,4 +65,5 @@ __all__ = [
     "top_k",
     "truncate",
     "unpack_bits",
+    "unpack_int4",
 ]

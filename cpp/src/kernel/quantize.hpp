@@ -1,0 +1,123 @@
+// Elements into one-byte codes on a uniform grid, and the ranges that a grid is laid over.
+#pragma once
+
+#include "core/compiler.hpp"
+#include "kernel/load.hpp"
+#include "kernel/table.hpp"
+
+namespace embmath::kernel {
+
+// Codes are computed in float32, of float64 rows in float64: what NumPy's promotion does with float32
+// parameters, so that its plain formula gives the same codes.
+template <class I, class D>
+EMBMATH_INLINE auto load_work(const typename D::storage* p) noexcept {
+    if constexpr (D::id == Dtype::f64) {
+        return I::load(p);
+    } else {
+        return load_f32<I, D>(p);
+    }
+}
+
+template <class I, class D, class F32>
+EMBMATH_INLINE auto as_work(F32 value) noexcept {
+    if constexpr (D::id == Dtype::f64) {
+        return I::widen(value);
+    } else {
+        return value;
+    }
+}
+
+template <class I, class D>
+EMBMATH_INLINE auto broadcast_work(float value) noexcept {
+    return as_work<I, D>(I::broadcast(value));
+}
+
+template <class I, class D, bool per_column>
+EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
+    const auto* x = static_cast<const typename D::storage*>(args.row);
+    const auto factor = broadcast_work<I, D>(args.factor), shift = broadcast_work<I, D>(args.shift);
+    const auto low = broadcast_work<I, D>(args.low), high = broadcast_work<I, D>(args.high);
+    const auto first_start = broadcast_work<I, D>(args.start[0]), first_step = broadcast_work<I, D>(args.step[0]);
+    // Twice the fraction, truncated, is what rounding to nearest adds: ties go away from zero.
+    const auto rounding = broadcast_work<I, D>(args.to_nearest ? 2.0F : 0.0F);
+    const auto bias = I::broadcast(static_cast<std::uint32_t>(args.bias));
+    const auto step = [&](std::size_t col, auto value, std::uint8_t* codes) {
+        auto start = first_start, width = first_step;
+        if constexpr (per_column) {
+            start = as_work<I, D>(I::load(args.start + col));
+            width = as_work<I, D>(I::load(args.step + col));
+        }
+        const auto place = I::add(I::mul(I::div(I::sub(value, start), width), factor), shift);
+        const auto inside = I::min(I::max(place, low), high);
+        const auto whole = I::truncate(inside);
+        const auto rest = I::sub(inside, as_work<I, D>(I::to_f32(whole)));
+        I::store_bytes(codes, I::add(I::add(whole, I::truncate(I::mul(rest, rounding))), bias));
+    };
+    std::size_t col = 0;
+    for (; col + kLanes <= args.n_cols; col += kLanes) step(col, load_work<I, D>(x + col), args.codes + col);
+    if (col < args.n_cols) {
+        Buffer<std::uint8_t> tail;
+        step(col, load_work<I, D>(copy_tail(x + col, args.n_cols - col).lane), tail.lane);
+        __builtin_memcpy(args.codes + col, tail.lane, args.n_cols - col);
+    }
+}
+
+template <class I, class D>
+void quantize(const QuantizeArgs& args) noexcept {
+    return args.per_column ? quantize_row<I, D, true>(args) : quantize_row<I, D, false>(args);
+}
+
+// x - x is NaN exactly where x is not finite.
+template <class I>
+EMBMATH_INLINE bool has_nan(typename I::F32 value) noexcept {
+    Buffer<float> lanes;
+    I::store(lanes.lane, value);
+    bool found = false;
+    for (int l = 0; l < kLanes; ++l) found |= lanes.lane[l] != lanes.lane[l];
+    return found;
+}
+
+template <class I, class D>
+RowRange row_range(const void* row, std::size_t n_cols) noexcept {
+    const auto* x = static_cast<const typename D::storage*>(row);
+    if (n_cols == 0) return {0.0F, 0.0F, true};
+    auto low = I::broadcast(__builtin_inff()), high = I::broadcast(-__builtin_inff()), check = I::broadcast(0.0F);
+    const auto visit = [&](typename I::F32 value) {
+        low = I::min(value, low);
+        high = I::max(value, high);
+        check = I::add(check, I::sub(value, value));
+    };
+    std::size_t col = 0;
+    for (; col + kLanes <= n_cols; col += kLanes) visit(load_f32<I, D>(x + col));
+    if (col < n_cols) {
+        Buffer<typename D::storage> tail;  // a range does not mind an element twice
+        for (std::size_t l = 0; l < kLanes; ++l) tail.lane[l] = x[col + l < n_cols ? col + l : col];
+        visit(load_f32<I, D>(tail.lane));
+    }
+    Buffer<float> lows, highs;
+    I::store(lows.lane, low);
+    I::store(highs.lane, high);
+    for (int l = 1; l < kLanes; ++l) {
+        lows.lane[0] = lows.lane[l] < lows.lane[0] ? lows.lane[l] : lows.lane[0];
+        highs.lane[0] = highs.lane[l] > highs.lane[0] ? highs.lane[l] : highs.lane[0];
+    }
+    // The sum turns a zero that is negative by accident of the lanes into zero.
+    return {lows.lane[0] + 0.0F, highs.lane[0] + 0.0F, !has_nan<I>(check)};
+}
+
+template <class I, class D>
+bool column_ranges(const void* row, std::size_t n_cols, float* low, float* high) noexcept {
+    const auto* x = static_cast<const typename D::storage*>(row);
+    auto check = I::broadcast(0.0F);
+    const auto visit = [&](std::size_t col, typename I::F32 value) {
+        I::store(low + col, I::min(value, I::load(low + col)));
+        I::store(high + col, I::max(value, I::load(high + col)));
+        check = I::add(check, I::sub(value, value));
+    };
+    std::size_t col = 0;
+    for (; col + kLanes <= n_cols; col += kLanes) visit(col, load_f32<I, D>(x + col));
+    if (col < n_cols) visit(col, load_f32_tail<I, D>(x + col, n_cols - col));
+    return !has_nan<I>(check);
+}
+
+}  // namespace embmath::kernel
