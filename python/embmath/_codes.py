@@ -107,7 +107,8 @@ class Codes:
         scope : {"dim", "row", "global"}, optional
             What `step` belongs to; needed where it has more than one element.
         rounding : {"floor", "nearest", "truncate", "ratio"}, optional
-            How the codes were rounded; default "nearest" for scope "row", else "floor".
+            How the codes were rounded; default "nearest" for scope "row" and codes around 0, else
+            "floor".
         bits : {8, 7}
             7 for uint8 codes from 0 to 127 (Qdrant).
         layout : {"interleaved", "split"}
@@ -421,8 +422,8 @@ def _with_grid(
         raise ValueError("minimum: expected a step beside it, got none")
     else:
         grid = {}
-    found = grid.get("scope")
-    default = "nearest" if found == "row" else "floor"
+    around_zero = grid.get("minimum") is None
+    default = "nearest" if around_zero or grid["scope"] == "row" else "floor"
     how = default if rounding is None else _arguments.choice("rounding", rounding, ROUNDINGS)
     return replace(codes, rounding=how, **grid)  # type: ignore[arg-type]
 

@@ -43,8 +43,9 @@ void pack_bits(const MatrixView& x, double threshold, std::uint8_t flip, const E
     const engine::RowReader rows(x, x.n_cols);
     const kernel::PackBitsFn pack = dispatch::active().pack_bits[static_cast<int>(x.dtype)];
     const std::int64_t n_bytes = (x.n_cols + 7) / 8;
+    const float below = largest_not_above(threshold);
     engine::for_each_row(rows, execution, [&](const void* row, std::int64_t index) {
-        pack({row, rows.n_cols(), threshold, largest_not_above(threshold), flip, out + index * n_bytes});
+        pack({row, rows.n_cols(), threshold, below, flip, out + index * n_bytes});
     });
 }
 

@@ -5,11 +5,13 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "core/dtype.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
 #include "engine/each_row.hpp"
+#include "engine/scorer.hpp"
 
 namespace embmath {
 
@@ -29,19 +31,13 @@ float divisor_of(float low, float high, const CodeFormat& format) {
 }
 
 // Parameters as kernels read them: whole vectors.
-class Parameters {
-public:
-    explicit Parameters(std::size_t n) : values_((n + 15) / 16 * 16) { std::fill(values_.begin(), values_.begin() + values_.size(), 1.0F); }
-    Parameters(const float* from, std::size_t n) : Parameters(n) {
-        if (from != nullptr) std::copy_n(from, n, values_.data());
-        if (from == nullptr) std::fill_n(values_.data(), n, 0.0F);
-    }
-    float* data() { return values_.data(); }
-    const float* data() const { return values_.data(); }
-
-private:
-    runtime::AlignedArray<float> values_;
-};
+template <class T>
+runtime::AlignedArray<T> padded(const float* from, std::size_t n) {
+    runtime::AlignedArray<T> values((n + 15) / 16 * 16);
+    std::copy_n(from, n, values.data());
+    std::fill(values.data() + n, values.data() + values.size(), T{1});
+    return values;
+}
 
 kernel::QuantizeArgs arguments_of(const CodeFormat& format) {
     kernel::QuantizeArgs args{};
@@ -61,15 +57,15 @@ kernel::QuantizeArgs arguments_of(const CodeFormat& format) {
 
 kernel::DecodeArgs arguments_of(const CodeFormat& format, bool center) {
     kernel::DecodeArgs args{};
-    args.high = format.levels;
+    args.high = static_cast<float>(format.levels);
     if (format.is_symmetric) {
         args.low = -kSignedZero;  // codes made elsewhere may use it
     } else if (format.is_signed) {
         args.zero = kSignedZero;
     }
     if (center && format.rounding != Rounding::nearest) {
-        args.half_high = 0.5;
-        args.half_low = format.rounding == Rounding::truncate && format.is_signed ? -0.5 : 0.5;
+        args.half_high = 0.5F;
+        args.half_low = format.rounding == Rounding::truncate && format.is_signed ? -0.5F : 0.5F;
     }
     return args;
 }
@@ -93,6 +89,7 @@ void write_codes(const MatrixView& x, const CodeFormat& format, const kernel::Qu
             kernel::QuantizeArgs args = common;
             args.row = pointers[i];
             args.n_cols = rows.n_cols();
+            args.ahead = rows.is_direct() ? engine::kScanAhead : 0;
             args.codes = format.is_packed ? unpacked.data() : target;
             float start, step;  // where a row has its own
             args.start = args.start == nullptr ? &start : args.start;
@@ -123,8 +120,9 @@ void quantize(const MatrixView& x, const float* low, const float* high, Scope sc
               const Execution& execution, void* out) {
     check_quantizable(x, format);
     const auto n = scope == Scope::column ? static_cast<std::size_t>(x.n_cols) : 1;
-    Parameters start(low, n), divisor(n);
-    for (std::size_t i = 0; i < n; ++i) divisor.data()[i] = divisor_of(low[i], high[i], format);
+    const auto start = padded<float>(low, n);
+    auto divisor = padded<float>(high, n);
+    for (std::size_t i = 0; i < n; ++i) divisor[i] = divisor_of(low[i], high[i], format);
     kernel::QuantizeArgs args = arguments_of(format);
     args.per_column = scope == Scope::column;
     args.start = start.data();
@@ -164,9 +162,10 @@ void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minim
     const bool is_i8 = codes.dtype == Dtype::i8;
     const kernel::DecodeFn decode = (is_i8 ? table.decode_i8 : table.decode_u8)[static_cast<int>(to)];
     const std::size_t n = scope == Scope::column ? static_cast<std::size_t>(n_cols) : 1;
-    const Parameters starts(scope == Scope::row ? nullptr : minimum, n);
-    const Parameters steps(scope == Scope::row ? nullptr : step, n);
-    const float none = 0.0F;
+    runtime::AlignedArray<double> starts, steps;
+    if (scope != Scope::row) steps = padded<double>(step, n);
+    if (scope != Scope::row && minimum != nullptr) starts = padded<double>(minimum, n);
+    if (scope == Scope::column && minimum == nullptr) starts = padded<double>(std::vector<float>(n).data(), n);
     kernel::DecodeArgs common = arguments_of(format, center);
     common.n_cols = static_cast<std::size_t>(n_cols);
     common.per_column = scope == Scope::column;
@@ -176,8 +175,10 @@ void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minim
         runtime::AlignedArray<std::uint8_t> unpacked(format.is_packed ? common.n_cols : 0);
         for (int i = 0; i < n_rows; ++i) {
             kernel::DecodeArgs args = common;
-            args.start = scope != Scope::row ? starts.data() : minimum == nullptr ? &none : minimum + first + i;
-            args.step = scope != Scope::row ? steps.data() : step + first + i;
+            const double own_start = scope == Scope::row && minimum != nullptr ? minimum[first + i] : 0.0;
+            const double own_step = scope == Scope::row ? step[first + i] : 0.0;
+            args.start = scope == Scope::row && minimum != nullptr ? &own_start : starts.data();
+            args.step = scope == Scope::row ? &own_step : steps.data();
             args.codes = pointers[i];
             if (format.is_packed) {
                 table.unpack_nibbles(static_cast<const std::uint8_t*>(pointers[i]), args.n_cols, format.layout, unpacked.data());

@@ -50,7 +50,28 @@ void pack_bits(const BitArgs& args) noexcept {
     write(col, bits, (args.n_cols - col + 7) / 8);
 }
 
-// Bits as bytes 0 and 1, or as the signs -1.0 and 1.0 of a float type.
+// Bits as bytes 0 and 1, eight at once: every bit is added to 0x7f where it stands and carries to the
+// top of its byte.
+inline constexpr std::uint64_t kEachByte = 0x0101010101010101u, kBitOfByte = 0x0102040810204080u;
+
+template <class I>
+void unpack_bit_bytes(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept {
+    auto* y = static_cast<std::uint8_t*>(out);
+    const auto bytes_of = [&](std::size_t col) {
+        const std::uint64_t bits = kEachByte * static_cast<std::uint8_t>(codes[col / 8] ^ flip) & kBitOfByte;
+        return (bits + kEachByte * 0x7fu) >> 7 & kEachByte;
+    };
+    std::size_t col = 0;
+    for (; col + 8 <= n_cols; col += 8) {
+        const std::uint64_t bytes = bytes_of(col);
+        __builtin_memcpy(y + col, &bytes, 8);
+    }
+    if (col == n_cols) return;
+    const std::uint64_t bytes = bytes_of(col);
+    __builtin_memcpy(y + col, &bytes, n_cols - col);
+}
+
+// Bits as the signs -1 and 1.
 template <class I, class D>
 void unpack_bits(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept {
     Buffer<std::uint32_t> positions;
@@ -61,29 +82,26 @@ void unpack_bits(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t fli
         if (n > 8) word |= static_cast<std::uint32_t>(codes[col / 8 + 1] ^ flip) << 8;
         return I::popcount(I::bit_and(I::broadcast(word), position));
     };
-    auto* y = static_cast<typename D::storage*>(out);
-    if constexpr (D::id == Dtype::u8) {
-        write_row(y, n_cols, bits_of, [](std::uint8_t* p, typename I::I32 bits) { I::store_bytes(p, bits); });
-    } else {
-        const auto two = I::broadcast(2.0F), one = I::broadcast(1.0F);
-        write_row(y, n_cols, bits_of, [&](typename D::storage* p, typename I::I32 bits) {
-            store_rounded<I, D>(p, I::widen(I::sub(I::mul(I::to_f32(bits), two), one)));
-        });
-    }
+    const auto two = I::broadcast(2.0F), one = I::broadcast(1.0F);
+    write_row(static_cast<typename D::storage*>(out), n_cols, bits_of, [&](typename D::storage* p, typename I::I32 bits) {
+        store_rounded<I, D>(p, I::widen(I::sub(I::mul(I::to_f32(bits), two), one)));
+    });
 }
 
-// Plain loops over bytes: compilers turn them into the ISA's own shuffles.
+// Plain loops: compilers turn them into the ISA's own shuffles. A pair of neighbours is one 16-bit word.
 template <class I>
 void pack_nibbles(const std::uint8_t* codes, std::size_t n_cols, NibbleLayout layout, std::uint8_t* out) noexcept {
     const std::size_t pairs = n_cols / 2;
     if (layout == NibbleLayout::split) {
-        for (std::size_t i = 0; i < pairs; ++i) out[i] = static_cast<std::uint8_t>(codes[i] << 4 | (codes[i + pairs] & 15));
+        for (std::size_t i = 0; i < pairs; ++i) out[i] = static_cast<std::uint8_t>(codes[i] << 4 | codes[i + pairs]);
         return;
     }
     for (std::size_t i = 0; i < pairs; ++i) {
-        out[i] = static_cast<std::uint8_t>((codes[2 * i] & 15) | codes[2 * i + 1] << 4);
+        std::uint16_t pair;
+        __builtin_memcpy(&pair, codes + 2 * i, 2);
+        out[i] = static_cast<std::uint8_t>(pair | pair >> 4);
     }
-    if (n_cols % 2 != 0) out[pairs] = codes[n_cols - 1] & 15;
+    if (n_cols % 2 != 0) out[pairs] = codes[n_cols - 1];
 }
 
 template <class I>
@@ -95,8 +113,8 @@ void unpack_nibbles(const std::uint8_t* codes, std::size_t n_cols, NibbleLayout 
         return;
     }
     for (std::size_t i = 0; i < pairs; ++i) {
-        out[2 * i] = codes[i] & 15;
-        out[2 * i + 1] = codes[i] >> 4;
+        const auto pair = static_cast<std::uint16_t>((codes[i] & 15) | (codes[i] & 0xf0) << 4);
+        __builtin_memcpy(out + 2 * i, &pair, 2);
     }
     if (n_cols % 2 != 0) out[n_cols - 1] = codes[pairs] & 15;
 }

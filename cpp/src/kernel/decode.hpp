@@ -24,20 +24,25 @@ EMBMATH_INLINE typename I::F64 load_f64_part(const typename D::storage* p, std::
     return n == kLanes ? load_f64<I, D>(p) : load_f64_tail<I, D>(p, n);
 }
 
+// The place of each code on its grid, exactly.
+template <class I, class Code>
+EMBMATH_INLINE typename I::F32 places(const typename Code::storage* codes, std::size_t n, const DecodeArgs& args) noexcept {
+    const auto code = n == kLanes ? load_f32<I, Code>(codes) : load_f32_tail<I, Code>(codes, n);
+    const auto half = I::min(I::max(code, I::broadcast(args.half_low)), I::broadcast(args.half_high));
+    const auto place = I::add(I::add(code, I::broadcast(args.zero)), half);
+    return I::min(I::max(place, I::broadcast(args.low)), I::broadcast(args.high));
+}
+
 // place * step + start: a product of ten bits and a float32 is exact in float64, so it does not matter
 // whether an ISA fuses it with the sum.
 template <class I, class Code, class D, bool per_column>
 EMBMATH_INLINE void decode_row(const DecodeArgs& args) noexcept {
     const auto* codes = static_cast<const typename Code::storage*>(args.codes);
-    const auto zero = I::broadcast(args.zero), low = I::broadcast(args.low), high = I::broadcast(args.high);
-    const auto half_low = I::broadcast(args.half_low), half_high = I::broadcast(args.half_high);
-    const auto first_start = I::widen(I::broadcast(args.start[0])), first_step = I::widen(I::broadcast(args.step[0]));
+    const auto first_start = I::broadcast(args.start[0]), first_step = I::broadcast(args.step[0]);
     const auto value_of = [&](std::size_t col, std::size_t n) {
-        const auto code = load_f64_part<I, Code>(codes + col, n);
-        const auto half = I::min(I::max(code, half_low), half_high);
-        const auto place = I::min(I::max(I::add(I::add(code, zero), half), low), high);
+        const auto place = I::widen(places<I, Code>(codes + col, n, args));
         if constexpr (per_column) {
-            return I::fma(place, I::widen(I::load(args.step + col)), I::widen(I::load(args.start + col)));
+            return I::fma(place, I::load(args.step + col), I::load(args.start + col));
         } else {
             return I::fma(place, first_step, first_start);
         }
@@ -46,9 +51,25 @@ EMBMATH_INLINE void decode_row(const DecodeArgs& args) noexcept {
               [](typename D::storage* p, typename I::F64 value) { store_rounded<I, D>(p, value); });
 }
 
+// place * step: the product rounded to float32 at once is that of float64 rounded.
+template <class I, class Code, class D>
+EMBMATH_INLINE void decode_symmetric(const DecodeArgs& args) noexcept {
+    const auto* codes = static_cast<const typename Code::storage*>(args.codes);
+    const auto step = I::broadcast(static_cast<float>(args.step[0]));
+    write_row(static_cast<typename D::storage*>(args.out), args.n_cols,
+              [&](std::size_t col, std::size_t n) { return I::mul(places<I, Code>(codes + col, n, args), step); },
+              [](typename D::storage* p, typename I::F32 value) { store_f32<I, D>(p, value); });
+}
+
 template <class I, class Code, class D>
 void decode(const DecodeArgs& args) noexcept {
-    return args.per_column ? decode_row<I, Code, D, true>(args) : decode_row<I, Code, D, false>(args);
+    if constexpr (D::id != Dtype::f64) {
+        if (args.start == nullptr) return decode_symmetric<I, Code, D>(args);
+    }
+    const double zero = 0.0;
+    DecodeArgs with_start = args;
+    if (args.start == nullptr) with_start.start = &zero;
+    return args.per_column ? decode_row<I, Code, D, true>(with_start) : decode_row<I, Code, D, false>(with_start);
 }
 
 // Rounds once: float64 reaches 16 bits through the odd float32 beside it.

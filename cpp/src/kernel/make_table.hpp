@@ -82,7 +82,7 @@ constexpr void add_codecs(KernelTable& table) {
     ((table.decode_u8[static_cast<int>(Ds::id)] = &decode<I, core::U8, Ds>), ...);
     ((table.unpack_bits[static_cast<int>(Ds::id)] = &unpack_bits<I, Ds>), ...);
     (add_conversions<I, Ds, Ds...>(table), ...);
-    table.unpack_bits[static_cast<int>(Dtype::u8)] = &unpack_bits<I, core::U8>;
+    table.unpack_bits[static_cast<int>(Dtype::u8)] = &unpack_bit_bytes<I>;
     table.pack_nibbles = &pack_nibbles<I>;
     table.unpack_nibbles = &unpack_nibbles<I>;
 }

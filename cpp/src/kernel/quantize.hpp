@@ -54,7 +54,10 @@ EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
         I::store_bytes(codes, I::add(I::add(whole, I::truncate(I::mul(rest, rounding))), bias));
     };
     std::size_t col = 0;
-    for (; col + kLanes <= args.n_cols; col += kLanes) step(col, load_work<I, D>(x + col), args.codes + col);
+    for (; col + kLanes <= args.n_cols; col += kLanes) {
+        __builtin_prefetch(reinterpret_cast<const char*>(x + col) + args.ahead, 0, 2);
+        step(col, load_work<I, D>(x + col), args.codes + col);
+    }
     if (col < args.n_cols) {
         Buffer<std::uint8_t> tail;
         step(col, load_work<I, D>(copy_tail(x + col, args.n_cols - col).lane), tail.lane);
@@ -67,13 +70,29 @@ void quantize(const QuantizeArgs& args) noexcept {
     return args.per_column ? quantize_row<I, D, true>(args) : quantize_row<I, D, false>(args);
 }
 
-// x - x is NaN exactly where x is not finite.
+// The range of what it has seen; a product with 0 is NaN exactly where an element is not finite.
 template <class I>
-EMBMATH_INLINE bool has_nan(typename I::F32 value) noexcept {
+struct Extremes {
+    typename I::F32 low = I::broadcast(__builtin_inff()), high = I::broadcast(-__builtin_inff()), check = I::broadcast(0.0F);
+
+    EMBMATH_INLINE void add(typename I::F32 value) noexcept {
+        low = I::min(value, low);
+        high = I::max(value, high);
+        check = I::fma(value, I::broadcast(0.0F), check);
+    }
+    EMBMATH_INLINE void add(const Extremes& other) noexcept {
+        low = I::min(other.low, low);
+        high = I::max(other.high, high);
+        check = I::add(check, other.check);
+    }
+};
+
+template <class I>
+EMBMATH_INLINE bool is_zero(typename I::F32 value) noexcept {
     Buffer<float> lanes;
     I::store(lanes.lane, value);
-    bool found = false;
-    for (int l = 0; l < kLanes; ++l) found |= lanes.lane[l] != lanes.lane[l];
+    bool found = true;
+    for (int l = 0; l < kLanes; ++l) found &= lanes.lane[l] == 0.0F;
     return found;
 }
 
@@ -81,28 +100,27 @@ template <class I, class D>
 RowRange row_range(const void* row, std::size_t n_cols) noexcept {
     const auto* x = static_cast<const typename D::storage*>(row);
     if (n_cols == 0) return {0.0F, 0.0F, true};
-    auto low = I::broadcast(__builtin_inff()), high = I::broadcast(-__builtin_inff()), check = I::broadcast(0.0F);
-    const auto visit = [&](typename I::F32 value) {
-        low = I::min(value, low);
-        high = I::max(value, high);
-        check = I::add(check, I::sub(value, value));
-    };
+    Extremes<I> seen, odd;  // two, to hide latency
     std::size_t col = 0;
-    for (; col + kLanes <= n_cols; col += kLanes) visit(load_f32<I, D>(x + col));
-    if (col < n_cols) {
+    for (; col + 2 * kLanes <= n_cols; col += 2 * kLanes) {
+        seen.add(load_f32<I, D>(x + col));
+        odd.add(load_f32<I, D>(x + col + kLanes));
+    }
+    seen.add(odd);
+    for (; col < n_cols; col += kLanes) {
         Buffer<typename D::storage> tail;  // a range does not mind an element twice
         for (std::size_t l = 0; l < kLanes; ++l) tail.lane[l] = x[col + l < n_cols ? col + l : col];
-        visit(load_f32<I, D>(tail.lane));
+        seen.add(load_f32<I, D>(tail.lane));
     }
     Buffer<float> lows, highs;
-    I::store(lows.lane, low);
-    I::store(highs.lane, high);
+    I::store(lows.lane, seen.low);
+    I::store(highs.lane, seen.high);
     for (int l = 1; l < kLanes; ++l) {
         lows.lane[0] = lows.lane[l] < lows.lane[0] ? lows.lane[l] : lows.lane[0];
         highs.lane[0] = highs.lane[l] > highs.lane[0] ? highs.lane[l] : highs.lane[0];
     }
     // The sum turns a zero that is negative by accident of the lanes into zero.
-    return {lows.lane[0] + 0.0F, highs.lane[0] + 0.0F, !has_nan<I>(check)};
+    return {lows.lane[0] + 0.0F, highs.lane[0] + 0.0F, is_zero<I>(seen.check)};
 }
 
 template <class I, class D>
@@ -112,12 +130,12 @@ bool column_ranges(const void* row, std::size_t n_cols, float* low, float* high)
     const auto visit = [&](std::size_t col, typename I::F32 value) {
         I::store(low + col, I::min(value, I::load(low + col)));
         I::store(high + col, I::max(value, I::load(high + col)));
-        check = I::add(check, I::sub(value, value));
+        check = I::fma(value, I::broadcast(0.0F), check);
     };
     std::size_t col = 0;
     for (; col + kLanes <= n_cols; col += kLanes) visit(col, load_f32<I, D>(x + col));
     if (col < n_cols) visit(col, load_f32_tail<I, D>(x + col, n_cols - col));
-    return !has_nan<I>(check);
+    return is_zero<I>(check);
 }
 
 }  // namespace embmath::kernel

@@ -78,6 +78,7 @@ struct QuantizeArgs {
     bool to_nearest;     // ties away from zero
     float factor, shift, low, high;  // NaN becomes low
     int bias;
+    std::ptrdiff_t ahead;  // bytes from the row to memory that will be read soon, or 0
     std::uint8_t* codes;
 };
 
@@ -85,10 +86,10 @@ struct QuantizeArgs {
 struct DecodeArgs {
     const void* codes;
     std::size_t n_cols;
-    const float* start;  // as above
-    const float* step;
+    const double* start;  // one, or one per column; null: zero (and one step for all)
+    const double* step;   // a float32
     bool per_column;
-    double zero, half_low, half_high, low, high;
+    float zero, half_low, half_high, low, high;
     void* out;
 };
 
