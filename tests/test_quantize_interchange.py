@@ -1,4 +1,4 @@
-"""Codes are those of other systems, byte for byte: stored examples, and live where a peer is there."""
+"""Codes are those of other systems, byte for byte: stored examples, and live peers if present."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SENTENCE_TRANSFORMERS_5 = {
     "int8": [[6, -2, -4, -118, 0], [-60, 74, -77, 114, 0], [31, -64, 95, -89, 0]],
     "uint8": [[134, 125, 123, 9, 127], [67, 202, 50, 242, 127], [159, 63, 223, 38, 127]],
 }
-# Codes of X by faiss.ScalarQuantizer(5, type) 1.15.1 trained on WIDE (the uniform one on all of it).
+# Codes of X by faiss.ScalarQuantizer(5, type) 1.15.1, trained on WIDE (uniform: on all of it).
 FAISS = {
     "QT_8bit": [[134, 125, 123, 9, 127], [67, 202, 50, 242, 127], [159, 63, 223, 38, 127]],
     "QT_4bit": [[119, 7, 7], [179, 226, 7], [57, 45, 7]],

@@ -6,13 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _bson, _core
-from ._bits import LAYOUTS
+from . import _arguments, _arrays, _bson, _core, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
-
-ROUNDINGS = ("floor", "nearest", "truncate", "ratio")
-SCOPES = ("dim", "row", "global")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,9 +144,9 @@ class Codes:
             data,
             columns,
             precision,
-            bits=check_bits(name, bits),
-            layout=check_layout(name, layout, columns),
-            signedness=check_signedness(name, signedness, source.dtype),
+            bits=_grids.check_bits(name, bits),
+            layout=_grids.check_layout(name, layout, columns),
+            signedness=_grids.check_signedness(name, signedness, source.dtype),
         )
         return _with_grid(codes, source, ranges, minimum, step, scope, rounding)
 
@@ -329,71 +325,13 @@ def dequantize(
         if codes.step is None or codes.scope is None:
             raise ValueError("codes: cannot be decoded without ranges or a step (see from_data)")
         minimum = None if codes.minimum is None else _numbers(codes.minimum)
-        step, form = _numbers(codes.step), code_format(codes)
-        place = (minimum, step, codes.scope, form, is_centered)
+        around_zero = codes.precision == "int8" and minimum is None
+        form = _grids.code_format(
+            codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
+        )
+        place = (minimum, _numbers(codes.step), codes.scope, form, is_centered)
         _core.dequantize(rows.typed, codes.dim, *place, name, workers, target)
     return _arrays.wrap_as(source, target, name) if out is None else out
-
-
-def code_format(codes: Codes) -> tuple[int, bool, bool, str, str]:
-    """What the kernels need to know of scalar codes."""
-    is_symmetric = codes.precision == "int8" and codes.minimum is None
-    is_signed = codes.precision == "int8" and not is_symmetric
-    levels = 127 if is_symmetric else 2 ** min(codes.bits, PRECISIONS[codes.precision].bits) - 1
-    layout = codes.layout if codes.precision == "int4" else "bytes"
-    return levels, is_signed, is_symmetric, codes.rounding, layout
-
-
-def read_ranges(ranges: Array, dim: int) -> npt.NDArray[np.float32]:
-    """Minimum and maximum of every dimension or of all, float32, checked."""
-    array = np.asarray(_arrays.read("ranges", ranges, (*FLOATS, "int64")).array, np.float32)
-    if array.shape == (2,):
-        array = array[:, np.newaxis]
-    if array.ndim != 2 or array.shape[0] != 2 or array.shape[1] not in (1, dim):
-        raise ValueError(f"ranges: expected shape (2, {dim}), (2, 1) or (2,), got {array.shape}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        span = array[1] - array[0]
-    if not (np.isfinite(array).all() and np.isfinite(span).all()):
-        raise ValueError(
-            "ranges: expected finite numbers a float32 apart, got NaN, infinity or more"
-        )
-    if (span < 0).any():
-        column = int(np.flatnonzero(span < 0)[0])
-        raise ValueError(
-            f"ranges: expected minimum <= maximum, got {array[0, column]} and {array[1, column]} "
-            f"in column {column}"
-        )
-    return np.ascontiguousarray(array)
-
-
-def check_bits(precision: str, bits: object) -> int:
-    """7 or 8 for uint8; all others have their own."""
-    count = _arguments.integer("bits", bits, at_least=7, at_most=8)
-    if count == 7 and precision != "uint8":
-        raise ValueError(f"bits: must be 8 for {precision} (only uint8 codes can have 7), got 7")
-    return count if precision == "uint8" else PRECISIONS[precision].bits
-
-
-def check_layout(precision: str, layout: object, dim: int) -> Any:
-    """Only int4 has a choice; halves need an even number of dimensions."""
-    found = _arguments.choice("layout", layout, LAYOUTS)
-    if found == "split" and precision != "int4":
-        raise ValueError(f"layout: only int4 can be 'split', got precision {precision!r}")
-    if found == "split" and dim % 2:
-        raise ValueError(f"layout: 'split' takes an even number of dimensions, got {dim}")
-    return found
-
-
-def check_signedness(precision: str, signedness: object, dtype: str | None = None) -> Any:
-    """How the bytes of packed bits are signed; the default of a precision, or of stored data."""
-    allowed = PRECISIONS[precision].signedness
-    if signedness is None:
-        return "none" if dtype == "uint8" else allowed[0]
-    found = _arguments.choice("signedness", signedness, allowed)
-    if dtype is not None and (dtype == "uint8") != (found == "none") and len(allowed) > 1:
-        wanted = "uint8" if found == "none" else "int8"
-        raise TypeError(f"data: expected dtype {wanted} for signedness {found!r}, got {dtype}")
-    return found
 
 
 def _with_grid(
@@ -405,84 +343,30 @@ def _with_grid(
     scope: Any,
     rounding: Any,
 ) -> Codes:
-    if PRECISIONS[codes.precision].kind != "scalar":
+    name, dim = codes.precision, codes.dim
+    if PRECISIONS[name].kind != "scalar":
         given = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
-        reject_given(codes.precision, given | {"rounding": rounding})
+        _grids.reject_given(name, given | {"rounding": rounding})
         return codes
     if scope is not None:
-        scope = _arguments.choice("scope", scope, SCOPES)
+        scope = _arguments.choice("scope", scope, _grids.SCOPES)
+    grid: dict[str, Any] = {}
     if ranges is not None:
         if minimum is not None or step is not None:
             raise ValueError("ranges: expected ranges, or minimum and step, got both")
-        scope = on_ranges(limits := read_ranges(ranges, codes.dim), codes.dim, scope)
-        grid = ranges_grid(replace(codes, minimum=limits[0]), limits, scope, source)
+        limits = _grids.read_ranges(ranges, dim)
+        found = _grids.on_ranges(limits, dim, scope)
+        levels = _grids.levels_of(name, codes.bits, around_zero=False)
+        grid = _grids.ranges_grid(limits, found, levels, source)
     elif step is not None:
-        grid = _given_grid(codes, source, minimum, step, scope)
+        grid = _grids.given_grid(name, dim, source, minimum, step, scope)
     elif minimum is not None:
         raise ValueError("minimum: expected a step beside it, got none")
-    else:
-        grid = {}
     around_zero = grid.get("minimum") is None
-    default = "nearest" if around_zero or grid["scope"] == "row" else "floor"
-    how = default if rounding is None else _arguments.choice("rounding", rounding, ROUNDINGS)
-    return replace(codes, rounding=how, **grid)  # type: ignore[arg-type]
-
-
-def on_ranges(ranges: npt.NDArray[np.float32], dim: int, scope: str | None) -> str:
-    """The scope of ranges, if it is the one that was asked for."""
-    found = "dim" if ranges.shape[1] == dim and (dim != 1 or scope == "dim") else "global"
-    if scope is not None and scope != found:
-        raise ValueError(f"scope: ranges of shape {ranges.shape} mean {found!r}, got {scope!r}")
-    return found
-
-
-def ranges_grid(
-    codes: Codes, ranges: npt.NDArray[np.float32], scope: str, source: _arrays.Input
-) -> dict[str, Any]:
-    """The fields of codes that follow from ranges."""
-    steps = np.empty(ranges.shape[1], np.float32)
-    _core.range_steps(ranges, code_format(codes)[0], steps)
-    return {
-        "minimum": source.wrap(ranges[0].copy()),
-        "step": source.wrap(steps),
-        "ranges": source.wrap(ranges),
-        "scope": scope,
-    }
-
-
-def _given_grid(
-    codes: Codes, source: _arrays.Input, minimum: Any, step: Any, scope: str | None
-) -> dict[str, Any]:
-    n_rows = 1 if source.array.ndim == 1 else source.array.shape[0]
-    numbers: dict[str, Any] = {"step": step, "minimum": minimum}
-    if minimum is None and codes.precision != "int8":
-        raise ValueError(f"minimum: {codes.precision} codes need one beside step, got none")
-    for name, value in numbers.items():
-        if value is None:
-            continue
-        array = np.array(_arrays.read(name, value, (*FLOATS, "int64")).array, np.float32).ravel()
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-        if scope is None and array.size != 1:
-            raise ValueError(
-                f"scope: {array.size} elements of {name} need one of: dim, row, got none"
-            )
-        scope = scope or "global"
-        wanted = {"dim": codes.dim, "row": n_rows, "global": 1}[scope]
-        if array.size != wanted:
-            raise ValueError(
-                f"{name}: expected {wanted} elements for scope {scope!r}, got {array.size}"
-            )
-        is_column = scope == "row" and source.array.ndim == 2
-        numbers[name] = source.wrap(array[:, np.newaxis] if is_column else array)
-    return numbers | {"scope": scope}
-
-
-def reject_given(precision: str, options: dict[str, Any]) -> None:
-    """Options that mean nothing for a precision are an error, not ignored."""
-    for name, value in options.items():
-        if value is not None:
-            raise ValueError(f"{name}: means nothing for {precision}, got one")
+    rule = "nearest" if around_zero or grid["scope"] == "row" else "floor"
+    if rounding is not None:
+        rule = _arguments.choice("rounding", rounding, _grids.ROUNDINGS)
+    return replace(codes, rounding=rule, **grid)  # type: ignore[arg-type]
 
 
 def _read_data(codes: Codes) -> _arrays.Input:

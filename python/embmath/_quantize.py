@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _codes, _core
+from . import _arguments, _arrays, _core, _grids
 from ._codes import Codes
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
@@ -105,15 +105,15 @@ def quantize(
     given = {"ranges": ranges, "calibration": calibration, "scope": scope}
     given |= {"rounding": rounding, "quantile": quantile}
     if kind != "scalar":
-        _codes.reject_given(name, given)
+        _grids.reject_given(name, given)
     how = _arguments.choice("threshold", threshold, ("gt", "ge"))
     if kind != "bits" and how != "gt":
         raise ValueError(f"threshold: means nothing for {name}, got {how!r}")
     source = _arrays.read("x", x, allowed=FLOATS)
     rows = _arrays.as_rows(source)
-    signs = _codes.check_signedness(name, signedness)
-    width = _codes.check_bits(name, bits)
-    order = _codes.check_layout(name, layout, rows.n_cols)
+    signs = _grids.check_signedness(name, signedness)
+    width = _grids.check_bits(name, bits)
+    order = _grids.check_layout(name, layout, rows.n_cols)
     empty = Codes(None, rows.n_cols, precision, bits=width, layout=order, signedness=signs)
     workers = _arguments.threads(threads)
     if kind == "bits":
@@ -126,15 +126,16 @@ def quantize(
     limits, found = _limits(rows, given, workers)
     default = "nearest" if found == "row" else "floor"
     rule = (
-        default if rounding is None else _arguments.choice("rounding", rounding, _codes.ROUNDINGS)
+        default if rounding is None else _arguments.choice("rounding", rounding, _grids.ROUNDINGS)
     )
     codes = replace(empty, scope=found, rounding=rule)  # type: ignore[arg-type]
     if limits is None:
         return _quantize_rows(codes, source, rows, workers)
-    codes = replace(codes, **_codes.ranges_grid(replace(codes, minimum=0), limits, found, source))
+    form = _grids.code_format(name, width, False, rule, order)
     target = _target(codes, rows)
-    _core.quantize(rows.typed, limits, _codes.code_format(codes), workers, target)
-    return replace(codes, data=_shaped(source, target))
+    _core.quantize(rows.typed, limits, form, workers, target)
+    grid = _grids.ranges_grid(limits, found, form[0], source)
+    return replace(codes, data=_shaped(source, target), **grid)
 
 
 def fit_ranges(
@@ -214,12 +215,12 @@ def _limits(
     share = _share(given["quantile"])
     scope, calibration = given["scope"], given["calibration"]
     if scope is not None:
-        scope = _arguments.choice("scope", scope, _codes.SCOPES)
+        scope = _arguments.choice("scope", scope, _grids.SCOPES)
     if given["ranges"] is not None:
         if calibration is not None or share is not None:
             raise ValueError("ranges: expected ranges, or rows to take them from, got both")
-        limits = _codes.read_ranges(given["ranges"], rows.n_cols)
-        return limits, _codes.on_ranges(limits, rows.n_cols, scope)
+        limits = _grids.read_ranges(given["ranges"], rows.n_cols)
+        return limits, _grids.on_ranges(limits, rows.n_cols, scope)
     fits = calibration is not None or share is not None
     if scope == "row" or (scope is None and not fits):
         if fits:
@@ -241,15 +242,18 @@ def _limits(
 
 
 def _quantize_rows(codes: Codes, source: _arrays.Input, rows: _arrays.Input, workers: int) -> Codes:
-    if codes.precision == "int8" and codes.rounding != "nearest":
+    around_zero = codes.precision == "int8"
+    if around_zero and codes.rounding != "nearest":
         raise ValueError(
             f"rounding: must be 'nearest' for int8 codes around 0 (scope 'row'), "
             f"got {codes.rounding!r}"
         )
     step = np.empty(rows.n_rows, np.float32)
-    minimum = None if codes.precision == "int8" else np.empty_like(step)
+    minimum = None if around_zero else np.empty_like(step)
     target = _target(codes, rows)
-    form = _codes.code_format(replace(codes, minimum=minimum))
+    form = _grids.code_format(
+        codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
+    )
     _core.quantize_rows(rows.typed, form, workers, target, minimum, step)
     shape = (*source.array.shape[:-1], 1)
     return replace(

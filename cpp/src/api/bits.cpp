@@ -10,6 +10,7 @@
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
 #include "engine/each_row.hpp"
+#include "engine/scorer.hpp"
 
 namespace embmath {
 
@@ -44,8 +45,9 @@ void pack_bits(const MatrixView& x, double threshold, std::uint8_t flip, const E
     const kernel::PackBitsFn pack = dispatch::active().pack_bits[static_cast<int>(x.dtype)];
     const std::int64_t n_bytes = (x.n_cols + 7) / 8;
     const float below = largest_not_above(threshold);
+    const std::ptrdiff_t ahead = rows.is_direct() ? engine::kScanAhead : 0;
     engine::for_each_row(rows, execution, [&](const void* row, std::int64_t index) {
-        pack({row, rows.n_cols(), threshold, below, flip, out + index * n_bytes});
+        pack({row, rows.n_cols(), threshold, below, flip, ahead, out + index * n_bytes});
     });
 }
 

@@ -138,7 +138,7 @@ void quantize_rows(const MatrixView& x, const CodeFormat& format, const Executio
     std::atomic<std::int64_t> first_bad{kNone};
     write_codes(x, format, arguments_of(format), execution, out,
                 [&](std::int64_t index, const kernel::QuantizeArgs& args, float& start, float& divisor) {
-        const kernel::RowRange range = range_of(args.row, args.n_cols);
+        const kernel::RowRange range = range_of(args.row, args.n_cols, 0);
         const float largest = std::max(range.high, -range.low);
         const float low = format.is_symmetric ? 0.0F : range.low, high = format.is_symmetric ? largest : range.high;
         if (!range.is_finite || !std::isfinite(high - low)) {

@@ -10,6 +10,7 @@
 #include "embmath/errors.hpp"
 #include "embmath/quantize.hpp"
 #include "engine/each_row.hpp"
+#include "engine/scorer.hpp"
 
 namespace embmath {
 
@@ -98,6 +99,7 @@ void fit_ranges(const MatrixView& x, Scope scope, const Execution& execution, fl
     const kernel::KernelTable& table = dispatch::active();
     const auto dtype = static_cast<int>(x.dtype);
     const engine::RowReader rows(x, x.n_cols);
+    const std::ptrdiff_t ahead = rows.is_direct() ? engine::kScanAhead : 0;
     const auto n_cols = static_cast<std::size_t>(x.n_cols);
     const std::size_t n = scope == Scope::column ? n_cols : 1, padded = (n + 15) / 16 * 16;
     const double work = static_cast<double>(x.n_rows) * static_cast<double>(x.n_cols);
@@ -111,10 +113,10 @@ void fit_ranges(const MatrixView& x, Scope scope, const Execution& execution, fl
         for (std::int64_t i = task * batch; i < end; ++i) {
             const void* row = rows.row(i, scratch.data());
             if (scope == Scope::column) {
-                own.is_finite &= table.column_ranges[dtype](row, n_cols, own.low.data(), own.high.data());
+                own.is_finite &= table.column_ranges[dtype](row, n_cols, ahead, own.low.data(), own.high.data());
                 continue;
             }
-            const kernel::RowRange range = table.row_range[dtype](row, n_cols);
+            const kernel::RowRange range = table.row_range[dtype](row, n_cols, ahead);
             own.low[0] = std::min(own.low[0], range.low);
             own.high[0] = std::max(own.high[0], range.high);
             own.is_finite &= range.is_finite;

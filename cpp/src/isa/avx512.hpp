@@ -167,6 +167,9 @@ struct Avx512 {
     static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
     }
+    static EMBMATH_INLINE void store_bits(std::uint8_t* p, std::uint64_t bits) noexcept {
+        _mm512_storeu_si512(p, _mm512_maskz_set1_epi8(bits, 1));
+    }
     static EMBMATH_INLINE I32 dot_bytes(I32 acc, I32 rows, I32 query) noexcept {
         const __m512i pairs = _mm512_maddubs_epi16(rows, query);
         return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));

@@ -3,7 +3,8 @@
 // sixteen strided lanes of the canonical sum (F64). A missing verb is one readable error here.
 //
 // Optional: load_f32(D, p) / load_f64(D, p) / store_f32(D, p, v) for a dtype D the hardware converts;
-// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp.
+// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp. store_bits(p, bits): 64 bits as bytes
+// 0 and 1, the lowest first.
 #pragma once
 
 #include <concepts>

@@ -8,6 +8,8 @@
 
 namespace embmath::kernel {
 
+inline constexpr std::uint64_t kEachByte = 0x0101010101010101u, kBitOfByte = 0x0102040810204080u;
+
 // Reverses the bits of each byte: lane 0 becomes the most significant.
 EMBMATH_INLINE std::uint64_t reverse_in_bytes(std::uint64_t v) noexcept {
     v = (v >> 1 & 0x5555555555555555u) | (v & 0x5555555555555555u) << 1;
@@ -30,14 +32,17 @@ void pack_bits(const BitArgs& args) noexcept {
     constexpr std::size_t kGroup = 64;
     const auto* x = static_cast<const typename D::storage*>(args.row);
     const auto write = [&](std::size_t col, std::uint64_t bits, std::size_t n_bytes) {
-        bits = reverse_in_bytes(bits) ^ 0x0101010101010101u * args.flip;
+        bits = reverse_in_bytes(bits) ^ kEachByte * args.flip;
         for (std::size_t i = 0; i < n_bytes; ++i) args.out[col / 8 + i] = static_cast<std::uint8_t>(bits >> 8 * i);
     };
     std::size_t col = 0;
     for (; col + kGroup <= args.n_cols; col += kGroup) {
         std::uint64_t bits = 0;
         EMBMATH_UNROLL
-        for (std::size_t l = 0; l < kGroup; l += kLanes) bits |= lanes_above<I, D>(x + col + l, args) << l;
+        for (std::size_t l = 0; l < kGroup; l += kLanes) {
+            __builtin_prefetch(reinterpret_cast<const char*>(x + col + l) + args.ahead, 0, 2);
+            bits |= lanes_above<I, D>(x + col + l, args) << l;
+        }
         write(col, bits, kGroup / 8);
     }
     if (col == args.n_cols) return;
@@ -52,8 +57,6 @@ void pack_bits(const BitArgs& args) noexcept {
 
 // Bits as bytes 0 and 1, eight at once: every bit is added to 0x7f where it stands and carries to the
 // top of its byte.
-inline constexpr std::uint64_t kEachByte = 0x0101010101010101u, kBitOfByte = 0x0102040810204080u;
-
 template <class I>
 void unpack_bit_bytes(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept {
     auto* y = static_cast<std::uint8_t*>(out);
@@ -62,6 +65,13 @@ void unpack_bit_bytes(const std::uint8_t* codes, std::size_t n_cols, std::uint8_
         return (bits + kEachByte * 0x7fu) >> 7 & kEachByte;
     };
     std::size_t col = 0;
+    if constexpr (requires { I::store_bits(y, std::uint64_t{}); }) {
+        for (; col + 64 <= n_cols; col += 64) {
+            std::uint64_t bits;
+            __builtin_memcpy(&bits, codes + col / 8, sizeof(bits));
+            I::store_bits(y + col, reverse_in_bytes(bits ^ kEachByte * flip));
+        }
+    }
     for (; col + 8 <= n_cols; col += 8) {
         const std::uint64_t bytes = bytes_of(col);
         __builtin_memcpy(y + col, &bytes, 8);

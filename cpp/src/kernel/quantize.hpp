@@ -32,7 +32,7 @@ EMBMATH_INLINE auto broadcast_work(float value) noexcept {
     return as_work<I, D>(I::broadcast(value));
 }
 
-template <class I, class D, bool per_column>
+template <class I, class D, bool per_column, bool is_affine>
 EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
     const auto* x = static_cast<const typename D::storage*>(args.row);
     const auto factor = broadcast_work<I, D>(args.factor), shift = broadcast_work<I, D>(args.shift);
@@ -47,7 +47,8 @@ EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
             start = as_work<I, D>(I::load(args.start + col));
             width = as_work<I, D>(I::load(args.step + col));
         }
-        const auto place = I::add(I::mul(I::div(I::sub(value, start), width), factor), shift);
+        auto place = I::div(I::sub(value, start), width);
+        if constexpr (is_affine) place = I::add(I::mul(place, factor), shift);
         const auto inside = I::min(I::max(place, low), high);
         const auto whole = I::truncate(inside);
         const auto rest = I::sub(inside, as_work<I, D>(I::to_f32(whole)));
@@ -67,7 +68,9 @@ EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
 
 template <class I, class D>
 void quantize(const QuantizeArgs& args) noexcept {
-    return args.per_column ? quantize_row<I, D, true>(args) : quantize_row<I, D, false>(args);
+    const bool is_affine = args.factor != 1.0F || args.shift != 0.0F;
+    if (args.per_column) return is_affine ? quantize_row<I, D, true, true>(args) : quantize_row<I, D, true, false>(args);
+    return is_affine ? quantize_row<I, D, false, true>(args) : quantize_row<I, D, false, false>(args);
 }
 
 // The range of what it has seen; a product with 0 is NaN exactly where an element is not finite.
@@ -96,13 +99,21 @@ EMBMATH_INLINE bool is_zero(typename I::F32 value) noexcept {
     return found;
 }
 
+// What a step over two vectors of elements will read later.
+template <class T>
+EMBMATH_INLINE void prefetch_both(const T* p, std::ptrdiff_t ahead) noexcept {
+    __builtin_prefetch(reinterpret_cast<const char*>(p) + ahead, 0, 2);
+    __builtin_prefetch(reinterpret_cast<const char*>(p + kLanes) + ahead, 0, 2);
+}
+
 template <class I, class D>
-RowRange row_range(const void* row, std::size_t n_cols) noexcept {
+RowRange row_range(const void* row, std::size_t n_cols, std::ptrdiff_t ahead) noexcept {
     const auto* x = static_cast<const typename D::storage*>(row);
     if (n_cols == 0) return {0.0F, 0.0F, true};
     Extremes<I> seen, odd;  // two, to hide latency
     std::size_t col = 0;
     for (; col + 2 * kLanes <= n_cols; col += 2 * kLanes) {
+        prefetch_both(x + col, ahead);
         seen.add(load_f32<I, D>(x + col));
         odd.add(load_f32<I, D>(x + col + kLanes));
     }
@@ -124,7 +135,7 @@ RowRange row_range(const void* row, std::size_t n_cols) noexcept {
 }
 
 template <class I, class D>
-bool column_ranges(const void* row, std::size_t n_cols, float* low, float* high) noexcept {
+bool column_ranges(const void* row, std::size_t n_cols, std::ptrdiff_t ahead, float* low, float* high) noexcept {
     const auto* x = static_cast<const typename D::storage*>(row);
     auto check = I::broadcast(0.0F);
     const auto visit = [&](std::size_t col, typename I::F32 value) {
@@ -133,7 +144,10 @@ bool column_ranges(const void* row, std::size_t n_cols, float* low, float* high)
         check = I::fma(value, I::broadcast(0.0F), check);
     };
     std::size_t col = 0;
-    for (; col + kLanes <= n_cols; col += kLanes) visit(col, load_f32<I, D>(x + col));
+    for (; col + kLanes <= n_cols; col += kLanes) {
+        __builtin_prefetch(reinterpret_cast<const char*>(x + col) + ahead, 0, 2);
+        visit(col, load_f32<I, D>(x + col));
+    }
     if (col < n_cols) visit(col, load_f32_tail<I, D>(x + col, n_cols - col));
     return is_zero<I>(check);
 }

@@ -105,6 +105,7 @@ struct BitArgs {
     double threshold;
     float below;         // the largest float32 not above the threshold
     std::uint8_t flip;   // applied to each byte by exclusive or
+    std::ptrdiff_t ahead;
     std::uint8_t* out;   // ceil(n_cols / 8) bytes
 };
 
@@ -170,9 +171,9 @@ using ScaleFn = void (*)(const void* row, std::size_t n_cols, double factor, voi
 using QuantizeFn = void (*)(const QuantizeArgs&) noexcept;
 using DecodeFn = void (*)(const DecodeArgs&) noexcept;
 using ConvertFn = void (*)(const void* row, std::size_t n_cols, void* out) noexcept;
-using RowRangeFn = RowRange (*)(const void* row, std::size_t n_cols) noexcept;
+using RowRangeFn = RowRange (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead) noexcept;
 // Widens the ranges of the columns (padded to a multiple of 16); returns whether all elements are finite.
-using ColumnRangesFn = bool (*)(const void* row, std::size_t n_cols, float* low, float* high) noexcept;
+using ColumnRangesFn = bool (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead, float* low, float* high) noexcept;
 using PackBitsFn = void (*)(const BitArgs&) noexcept;
 using UnpackBitsFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept;
 using NibblesFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, NibbleLayout layout, std::uint8_t* out) noexcept;
