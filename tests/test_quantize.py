@@ -109,6 +109,34 @@ def test_nan_and_infinity_on_given_ranges(isa, dtype):
         assert codes.data[0, :3].tolist() == [-128, 127, -128]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_next_to_every_border(isa, rng, rounding, dtype):
+    """Where codes change, and up to four numbers to either side, on grids of every magnitude."""
+    for scale in (1, 3, 0.1, 1e-3, 1e-25, 1e-38, 1e25, 1e36):
+        low = np.float32(rng.standard_normal(20) * scale)
+        ranges = np.stack([low, low + np.float32(rng.uniform(0.1, 9, 20) * scale)])
+        step = reference.grid_steps(ranges).astype(np.float64)
+        place = np.arange(256)[:, None] + (0.5 if rounding == "nearest" else 0)
+        below = above = (ranges[0] + place * step).astype(dtype)
+        for _ in range(4):
+            below, above = np.nextafter(below, -np.inf), np.nextafter(above, np.inf)
+            for x in (below, above):
+                for signed in (False, True):
+                    codes = em.quantize(
+                        x, "int8" if signed else "uint8", ranges=ranges, rounding=rounding
+                    )
+                    expected = reference.grid_codes(x, ranges, rounding, signed=signed)
+                    assert_same(codes.data, expected)
+        symmetric = np.concatenate([above, -above]).astype(dtype)
+        expected, _, step = reference.row_codes(symmetric, "int8")
+        assert_same(em.quantize(symmetric, "int8").data, expected)
+        ties = np.float32([-127, *(np.arange(-126, 127) + 0.5)]) * np.float32(scale)
+        near = np.stack([ties, np.nextafter(ties, 0), np.nextafter(ties, np.inf, dtype=np.float32)])
+        near[:, 0] = ties[0]
+        assert_same(em.quantize(near, "int8").data, reference.row_codes(near, "int8")[0])
+
+
 def test_ties_go_away_from_zero(isa):
     x = np.float32([[0.5, 1.5, 2.5, 254.5, 0.49999997, 1e-45]])
     codes = em.quantize(x, "uint8", ranges=[0, 255], rounding="nearest")

@@ -181,7 +181,8 @@ void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minim
             args.step = scope == Scope::row ? &own_step : steps.data();
             args.codes = pointers[i];
             if (format.is_packed) {
-                table.unpack_nibbles(static_cast<const std::uint8_t*>(pointers[i]), args.n_cols, format.layout, unpacked.data());
+                const auto* packed = static_cast<const std::uint8_t*>(pointers[i]);
+                table.unpack_nibbles(packed, args.n_cols, format.layout, unpacked.data());
                 args.codes = unpacked.data();
             }
             args.out = static_cast<std::byte*>(out) + (first + i) * row_bytes;

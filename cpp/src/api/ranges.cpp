@@ -26,7 +26,8 @@ void check_fittable(const MatrixView& x) {
 }
 
 void check_finite(bool is_finite) {
-    if (!is_finite) throw ValueError("x: expected finite numbers in float32's range to fit ranges to, got NaN, infinity or more");
+    if (is_finite) return;
+    throw ValueError("x: expected finite numbers in float32's range to fit ranges to, got NaN, infinity or more");
 }
 
 // Ranges of the rows that one worker has seen.

@@ -31,7 +31,7 @@ template <class I, class D>
 void pack_bits(const BitArgs& args) noexcept {
     constexpr std::size_t kGroup = 64;
     const auto* x = static_cast<const typename D::storage*>(args.row);
-    const auto write = [&](std::size_t col, std::uint64_t bits, std::size_t n_bytes) {
+    const auto write = [&](std::size_t col, std::uint64_t bits, std::size_t n_bytes) EMBMATH_INLINE_LAMBDA {
         bits = reverse_in_bytes(bits) ^ kEachByte * args.flip;
         for (std::size_t i = 0; i < n_bytes; ++i) args.out[col / 8 + i] = static_cast<std::uint8_t>(bits >> 8 * i);
     };
@@ -60,7 +60,7 @@ void pack_bits(const BitArgs& args) noexcept {
 template <class I>
 void unpack_bit_bytes(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept {
     auto* y = static_cast<std::uint8_t*>(out);
-    const auto bytes_of = [&](std::size_t col) {
+    const auto bytes_of = [&](std::size_t col) EMBMATH_INLINE_LAMBDA {
         const std::uint64_t bits = kEachByte * static_cast<std::uint8_t>(codes[col / 8] ^ flip) & kBitOfByte;
         return (bits + kEachByte * 0x7fu) >> 7 & kEachByte;
     };
@@ -87,15 +87,16 @@ void unpack_bits(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t fli
     Buffer<std::uint32_t> positions;
     for (std::uint32_t l = 0; l < kLanes; ++l) positions.lane[l] = 0x80u >> l % 8 << l / 8 * 8;
     const auto position = I::load(positions.lane);
-    const auto bits_of = [&](std::size_t col, std::size_t n) {
+    const auto bits_of = [&](std::size_t col, std::size_t n) EMBMATH_INLINE_LAMBDA {
         std::uint32_t word = codes[col / 8] ^ flip;
         if (n > 8) word |= static_cast<std::uint32_t>(codes[col / 8 + 1] ^ flip) << 8;
         return I::popcount(I::bit_and(I::broadcast(word), position));
     };
     const auto two = I::broadcast(2.0F), one = I::broadcast(1.0F);
-    write_row(static_cast<typename D::storage*>(out), n_cols, bits_of, [&](typename D::storage* p, typename I::I32 bits) {
+    const auto store = [&](typename D::storage* p, typename I::I32 bits) EMBMATH_INLINE_LAMBDA {
         store_rounded<I, D>(p, I::widen(I::sub(I::mul(I::to_f32(bits), two), one)));
-    });
+    };
+    write_row(static_cast<typename D::storage*>(out), n_cols, bits_of, store);
 }
 
 // Plain loops: compilers turn them into the ISA's own shuffles. A pair of neighbours is one 16-bit word.

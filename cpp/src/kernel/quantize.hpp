@@ -32,22 +32,27 @@ EMBMATH_INLINE auto broadcast_work(float value) noexcept {
     return as_work<I, D>(I::broadcast(value));
 }
 
+// Of sixteen columns, or of all.
+template <class I, class D, bool per_column>
+EMBMATH_INLINE auto parameter(const float* values, std::size_t col) noexcept {
+    if constexpr (per_column) {
+        return as_work<I, D>(I::load(values + col));
+    } else {
+        return broadcast_work<I, D>(values[0]);
+    }
+}
+
 template <class I, class D, bool per_column, bool is_affine>
 EMBMATH_INLINE void quantize_row(const QuantizeArgs& args) noexcept {
     const auto* x = static_cast<const typename D::storage*>(args.row);
     const auto factor = broadcast_work<I, D>(args.factor), shift = broadcast_work<I, D>(args.shift);
     const auto low = broadcast_work<I, D>(args.low), high = broadcast_work<I, D>(args.high);
-    const auto first_start = broadcast_work<I, D>(args.start[0]), first_step = broadcast_work<I, D>(args.step[0]);
     // Twice the fraction, truncated, is what rounding to nearest adds: ties go away from zero.
     const auto rounding = broadcast_work<I, D>(args.to_nearest ? 2.0F : 0.0F);
     const auto bias = I::broadcast(static_cast<std::uint32_t>(args.bias));
     const auto step = [&](std::size_t col, auto value, std::uint8_t* codes) {
-        auto start = first_start, width = first_step;
-        if constexpr (per_column) {
-            start = as_work<I, D>(I::load(args.start + col));
-            width = as_work<I, D>(I::load(args.step + col));
-        }
-        auto place = I::div(I::sub(value, start), width);
+        const auto offset = I::sub(value, parameter<I, D, per_column>(args.start, col));
+        auto place = I::div(offset, parameter<I, D, per_column>(args.step, col));
         if constexpr (is_affine) place = I::add(I::mul(place, factor), shift);
         const auto inside = I::min(I::max(place, low), high);
         const auto whole = I::truncate(inside);
@@ -138,7 +143,7 @@ template <class I, class D>
 bool column_ranges(const void* row, std::size_t n_cols, std::ptrdiff_t ahead, float* low, float* high) noexcept {
     const auto* x = static_cast<const typename D::storage*>(row);
     auto check = I::broadcast(0.0F);
-    const auto visit = [&](std::size_t col, typename I::F32 value) {
+    const auto visit = [&](std::size_t col, typename I::F32 value) EMBMATH_INLINE_LAMBDA {
         I::store(low + col, I::min(value, I::load(low + col)));
         I::store(high + col, I::max(value, I::load(high + col)));
         check = I::fma(value, I::broadcast(0.0F), check);
