@@ -301,6 +301,97 @@ def unpack_bits(codes: Any, dims: int) -> Array:
     return np.unpackbits(np.asarray(codes), axis=-1, bitorder="big")[..., :dims]
 
 
+# --- codes ------------------------------------------------------------------------------------
+
+
+def _numbers(x: Array) -> Array:
+    """Rows as codes are computed from them: float32, or float64 for float64 rows."""
+    return x if x.dtype == np.float64 else x.astype(np.float32)
+
+
+def _nearest(v: Array) -> Array:
+    """To nearest, ties away from zero; |v| - floor(|v|) is exact."""
+    size = np.abs(v)
+    whole = np.floor(size)
+    return np.copysign(whole + (size - whole >= 0.5), v)
+
+
+def fit_ranges(x: Any, *, quantile: float | None = None, scope: str = "dim") -> Array:
+    x = rows(x).astype(np.float64)
+    axis = 0 if scope == "dim" else None
+    cut = 0.0 if quantile is None else (1 - quantile) / 2
+    ends = [np.quantile(x, q, axis=axis) for q in (cut, 1 - cut)]
+    return (np.float32(ends) + np.float32(0)).reshape(2, -1)
+
+
+def grid_steps(ranges: Array, bits: int = 8) -> Array:
+    step = (ranges[1] - ranges[0]) / np.float32(2**bits - 1)
+    return np.where(step == 0, np.float32(1), step)
+
+
+def grid_codes(x: Any, ranges: Array, rounding: str, bits: int = 8, signed: bool = False) -> Array:
+    """Codes counted from 0 (from -128 if signed) on given ranges."""
+    levels = np.float32(2**bits - 1)
+    start, span = ranges[0], ranges[1] - ranges[0]
+    with np.errstate(all="ignore"):
+        step = grid_steps(ranges, bits)
+        offset = _numbers(x) - start
+        if rounding == "ratio":
+            v = offset / np.where(span == 0, np.float32(np.inf), span) * levels
+        else:
+            v = offset / step
+        v = np.where(np.isnan(v), 0, np.clip(v, 0, levels)).astype(v.dtype)
+        if rounding == "truncate" and signed:
+            w = np.clip(_numbers(x) - start, -np.inf, np.inf) / step - np.float32(128)
+            return np.trunc(np.where(np.isnan(w), -128, np.clip(w, -128, 127))).astype(np.int8)
+    code = _nearest(v) if rounding == "nearest" else np.floor(v)
+    return (code - 128).astype(np.int8) if signed else code.astype(np.uint8)
+
+
+def row_codes(x: Any, precision: str) -> tuple[Array, Array | None, Array]:
+    """Codes, minimum and step of rows with a grid of their own."""
+    x = rows(x)
+    narrow = x.astype(np.float32)
+    if precision != "int8":
+        bits = 4 if precision == "int4" else 8
+        ranges = np.float32([narrow.min(1, initial=np.inf), narrow.max(1, initial=-np.inf)])
+        if not x.shape[1]:
+            ranges[:] = 0
+        codes = grid_codes(x, ranges[:, :, None], "nearest", bits)
+        return codes, ranges[0][:, None] + np.float32(0), grid_steps(ranges, bits)[:, None]
+    step = np.abs(narrow).max(1, initial=0, keepdims=True) / np.float32(127)
+    step = np.where(step == 0, np.float32(1), step)
+    codes = _nearest(np.clip(_numbers(x) / step, -127, 127))
+    return codes.astype(np.int8), None, step
+
+
+def decode(places: Array, step: Array, minimum: Array | float, dtype: Any = np.float32) -> Array:
+    """In float64, then float32, then narrower."""
+    value = places.astype(np.float64) * np.float64(step) + np.float64(minimum)
+    with np.errstate(over="ignore"):
+        return (
+            value.astype(dtype) if dtype == np.float64 else value.astype(np.float32).astype(dtype)
+        )
+
+
+def pack_int4(x: Any, *, layout: str = "interleaved") -> Array:
+    x = np.asarray(x)
+    if layout == "split":
+        half = x.shape[-1] // 2
+        return x[..., :half] << 4 | x[..., half:]
+    padded = np.concatenate([x, np.zeros_like(x[..., : x.shape[-1] % 2])], axis=-1)
+    return padded[..., ::2] | padded[..., 1::2] << 4
+
+
+def unpack_int4(codes: Any, dims: int, *, layout: str = "interleaved") -> Array:
+    codes = np.asarray(codes)
+    if layout == "split":
+        return np.concatenate([codes >> 4, codes & 15], axis=-1)
+    return np.stack([codes & 15, codes >> 4], -1).reshape(*codes.shape[:-1], 2 * codes.shape[-1])[
+        ..., :dims
+    ]
+
+
 # --- comparing -------------------------------------------------------------------------------
 
 

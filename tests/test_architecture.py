@@ -35,7 +35,10 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
-    "__init__": {"_index", "_runtime", "_search", "_similarity", "_transform", "_types"},
+    "__init__": {
+        *("_bits", "_codes", "_index", "_quantize", "_rotation", "_runtime", "_search"),
+        *("_similarity", "_transform", "_types"),
+    },
     "__main__": {"_cli"},
     "_arguments": {"_arrays", "_types"},
     "_arrays": {"_core", "_types"},
@@ -51,7 +54,14 @@ ALLOWED_IMPORTS = {
     "_files/strict_json": {"_types"},
     "_files/writer": {"_core", "_files/atomic", "_files/header", "_files/layout", "_files/sink"}
     | {"_files/strict_json", "_types"},
-    "_index": {"_arguments", "_arrays", "_core", "_search", "_types"},
+    "_bits": {"_arguments", "_arrays", "_core", "_types"},
+    "_bson": set(),
+    "_codes": {"_arguments", "_arrays", "_bson", "_core", "_grids", "_precisions", "_types"},
+    "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
+    "_index": {"_arguments", "_arrays", "_core", "_rotation", "_search", "_types"},
+    "_precisions": set(),
+    "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_grids", "_precisions", "_types"},
+    "_rotation": {"_arguments", "_arrays", "_similarity", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_search"},
     "_search": {"_arguments", "_arrays", "_core", "_types"},
     "_similarity": {"_arguments", "_arrays", "_core", "_types"},

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import embmath as em
+import embmath._arrays
 import reference
 from reference import BIT_METRICS, FLOAT_METRICS, Array
 from strategies import DTYPES, FLOATS, normal
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc and libc")
+PRECISIONS = ("int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16")
 PAGE, PROT_NONE = mmap.PAGESIZE, 0
 Guard = Callable[[Array, str], Array]
 
@@ -87,6 +89,27 @@ class TestGuardPages:
         agree("unpack_bits", guard(agree("pack_bits", x), side), d)
         agree("top_k", x, 3)
         agree("top_k", x[0], 3, mode="smallest")
+
+    @pytest.mark.parametrize("dtype", FLOATS)
+    @pytest.mark.parametrize("d", [1, 7, 8, 9, 15, 16, 17, 33, 63, 64, 65, 100])
+    def test_codecs(self, monkeypatch, guard, rng, d, dtype, side):
+        """Results between such pages too."""
+        plain = normal(rng, 5, d, dtype)
+        expected = [em.quantize(plain, precision) for precision in PRECISIONS]
+        expected += [em.quantize(plain, name, scope="dim") for name in PRECISIONS[:3]]
+        values = [codes.dequantize(dtype=dtype) for codes in expected]
+        bits = em.unpack_bits(expected[4].data, d)
+        monkeypatch.setattr(
+            embmath._arrays, "allocate", lambda shape, kind: guard(np.empty(shape, kind), side)
+        )
+        x = guard(plain, side)
+        found = [em.quantize(x, precision) for precision in PRECISIONS]
+        found += [em.quantize(x, name, scope="dim") for name in PRECISIONS[:3]]
+        for codes, wanted, value in zip(found, expected, values, strict=True):
+            reference.assert_same(np.asarray(codes), np.asarray(wanted))
+            reference.assert_same(codes.dequantize(dtype=dtype), value)
+        reference.assert_same(em.unpack_bits(found[4].data, d), bits)
+        reference.assert_same(em.fit_ranges(x, quantile=0.5), em.fit_ranges(plain, quantile=0.5))
 
     def test_masks_candidates_and_out(self, agree, guard, rng, side):
         q, x = normal(rng, 5, 9), normal(rng, 77, 9)

@@ -133,6 +133,42 @@ def test_int8_and_bits(agree, data):
     agree("search", qb[:20], xb, 20, "hamming")
 
 
+def test_codes_and_what_they_decode_to(isa, data):
+    """Codes as the oracle makes them, errors within half a step, and neighbours that stay."""
+    x = data[1]
+    sample = np.asarray(x[:5000])
+    for precision in ("int8", "uint8", "int4"):
+        codes = em.quantize(sample, precision)
+        expected, _, step = reference.row_codes(sample, precision)
+        stored = codes.data if precision != "int4" else em.unpack_int4(codes.data, codes.dim)
+        reference.assert_same(stored, expected)
+        reference.assert_same(codes.step, step)
+    ranges = em.fit_ranges(x)
+    reference.assert_same(ranges, np.float32([x.min(axis=0), x.max(axis=0)]))
+    for rounding in ("floor", "nearest", "truncate", "ratio"):
+        codes = em.quantize(sample, "int8", ranges=ranges, rounding=rounding)
+        expected = reference.grid_codes(sample, ranges, rounding, signed=True)
+        reference.assert_same(codes.data, expected)
+        error = np.abs(codes.dequantize().astype(np.float64) - sample)
+        assert (error <= (1.0001 if rounding == "truncate" else 0.5001) * codes.step).all()
+
+
+def test_recall_of_decoded_codes(data):
+    """Row codes lose less than codes per dimension; both nearly nothing at 8 bits."""
+    q, x = data
+    truth = em.search(q, x, 10).indices
+
+    def recall(**options):
+        codes = em.quantize(x, **options)
+        found = em.search(q, codes.dequantize(), 10).indices
+        return np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(truth, found, strict=True)])
+
+    assert recall(precision="int8") > 0.985
+    assert recall(precision="int8", scope="dim") > 0.985
+    assert recall(precision="int4") > 0.9
+    assert recall(precision="bfloat16") > 0.98
+
+
 def test_queries_find_themselves(data):
     """A corpus row asked for comes back first, unless an equal row has a lower index."""
     _, x = data

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     bind_index(m);
     bind_select(m);
     bind_transform(m);
+    bind_quantize(m);
 }

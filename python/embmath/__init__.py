@@ -12,7 +12,10 @@ threads, the batch size or the memory layout.
 array([[2, 0]])
 """
 
+from ._bits import pack_bits, pack_int4, unpack_bits, unpack_int4
+from ._codes import Codes, dequantize
 from ._index import Index
+from ._quantize import fit_ranges, quantize
 from ._rotation import Rotation, fit_rotation
 from ._runtime import (
     __version__,
@@ -31,10 +34,11 @@ from ._similarity import (
     similarity,
     similarity_pairwise,
 )
-from ._transform import normalize, pack_bits, truncate, unpack_bits
+from ._transform import normalize, truncate
 from ._types import FileFormatError, RangeResult, TopK
 
 __all__ = [
+    "Codes",
     "FileFormatError",
     "Index",
     "RangeResult",
@@ -42,9 +46,11 @@ __all__ = [
     "TopK",
     "__version__",
     "cosine_similarity",
+    "dequantize",
     "distance",
     "distance_pairwise",
     "dtypes",
+    "fit_ranges",
     "fit_rotation",
     "get_num_threads",
     "info",
@@ -52,6 +58,8 @@ __all__ = [
     "metrics",
     "normalize",
     "pack_bits",
+    "pack_int4",
+    "quantize",
     "range_search",
     "rescore",
     "search",
@@ -61,4 +69,5 @@ __all__ = [
     "top_k",
     "truncate",
     "unpack_bits",
+    "unpack_int4",
 ]

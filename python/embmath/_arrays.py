@@ -249,6 +249,27 @@ def allocate_rows(shape: tuple[int, int], dtype: str) -> NDArray:
     return allocate(shape, _storage(dtype))
 
 
+def allocate_like(out: object, shape: tuple[int, ...], dtype: str, source: Input) -> NDArray:
+    """Memory for numbers of a named type: new, or the caller's after every check."""
+    return output("out", out, shape, _storage(dtype), (source,))
+
+
+def wrap_as(source: Input, out: NDArray, dtype: str) -> Array:
+    """A result of a named type in the library that `source` came from."""
+    return as_embeddings(out, dtype) if source.is_numpy else source.wrap(out)
+
+
+def dtype_name(name: str, value: Any, allowed: Sequence[str]) -> str:
+    """The name of a dtype given by name, as NumPy's or as Torch's."""
+    try:
+        found = value if isinstance(value, str) else np.dtype(value).name
+    except TypeError:
+        found = str(value).removeprefix("torch.")
+    if found not in allowed:
+        raise TypeError(f"{name}: expected one of {_list(allowed)}, got {found}")
+    return found
+
+
 def as_embeddings(array: NDArray, dtype: str) -> NDArray:
     """Embeddings as NumPy shows them; bfloat16 where some package has taught it that type."""
     if dtype != "bfloat16":

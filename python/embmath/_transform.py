@@ -1,8 +1,6 @@
-"""Row transforms: unit length, prefixes, packed bits."""
+"""Row transforms: unit length and prefixes."""
 
 from typing import Any
-
-import numpy as np
 
 from . import _arguments, _arrays, _core
 from ._types import Array
@@ -104,78 +102,3 @@ def _normalize(
     target = _arrays.output("out", out, shape, source.array.dtype, (source,))
     _core.normalize(rows.typed, n_cols, eps, 0, target)
     return source.wrap(target) if out is None else out
-
-
-def pack_bits(x: Array, *, threshold: float = 0.0) -> Array:
-    """One bit per element: ``x > threshold``, most significant bit first.
-
-    Parameters
-    ----------
-    x : array, (n, d) or (d,)
-    threshold : float
-        NaN elements give 0.
-
-    Returns
-    -------
-    array of uint8, (n, ceil(d / 8)) or (ceil(d / 8),)
-        Rows padded with zero bits to whole bytes; the layout of :func:`numpy.packbits`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the argument, what came and what is allowed.
-
-    Notes
-    -----
-    O(n d).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> em.pack_bits(np.float32([1, -1, 0, 2]))
-    array([144], dtype=uint8)
-    """
-    limit = _arguments.number("threshold", threshold)
-    source = _arrays.read("x", x)
-    rows = _arrays.as_rows(source)
-    target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
-    _core.pack_bits(rows.typed, limit, 0, target)
-    return source.wrap(target.reshape(*source.array.shape[:-1], target.shape[1]))
-
-
-def unpack_bits(codes: Array, dims: int) -> Array:
-    """The first `dims` bits of each row of packed bits, as 0 and 1.
-
-    Parameters
-    ----------
-    codes : array of uint8, (n, bytes) or (bytes,)
-    dims : int
-        1 to 8 times the number of bytes.
-
-    Returns
-    -------
-    array of uint8, (n, dims) or (dims,)
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the argument, what came and what is allowed.
-
-    Notes
-    -----
-    O(n dims).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> em.unpack_bits(np.uint8([144]), 4)
-    array([1, 0, 0, 1], dtype=uint8)
-    """
-    n_cols = _arguments.integer("dims", dims, at_least=1)
-    source = _arrays.read("codes", codes, allowed=("uint8",))
-    rows = _arrays.as_rows(source)
-    if n_cols > 8 * rows.n_cols:
-        raise ValueError(f"dims: must be between 1 and {8 * rows.n_cols}, got {n_cols}")
-    target = _arrays.allocate((rows.n_rows, n_cols), np.uint8)
-    _core.unpack_bits(rows.typed, n_cols, 0, target)
-    return source.wrap(target.reshape(*source.array.shape[:-1], n_cols))

@@ -16,6 +16,11 @@ DistanceMetric: TypeAlias = Literal[
 ]
 Mode: TypeAlias = Literal["largest", "smallest"]
 NanPolicy: TypeAlias = Literal["raise", "rank_last"]
+Precision: TypeAlias = Literal["int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16"]
+Scope: TypeAlias = Literal["dim", "row", "global"]
+Rounding: TypeAlias = Literal["floor", "nearest", "truncate", "ratio"]
+Layout: TypeAlias = Literal["interleaved", "split"]
+Signedness: TypeAlias = Literal["none", "offset", "twos_complement"]
 Progress: TypeAlias = Callable[[float], object]
 
 

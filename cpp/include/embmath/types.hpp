@@ -22,6 +22,10 @@ struct MatrixView {
     Dtype dtype = Dtype::f32;
 };
 
+// Two 4-bit codes in a byte: neighbours, the even dimension in the low half (FAISS); or dimension i in
+// the high half of byte i, dimension i + d/2 in the low half (Lucene).
+enum class NibbleLayout : std::uint8_t { interleaved, split };
+
 // Element type of a result: float32 unless an input is float64; integers where every score is one.
 enum class ResultType : std::uint8_t { f32, f64, i32, i64 };
 

@@ -8,4 +8,6 @@
 #endif
 
 #define EMBMATH_INLINE inline __attribute__((always_inline))
+// Of a lambda that a loop and its tail both call.
+#define EMBMATH_INLINE_LAMBDA __attribute__((always_inline))
 #define EMBMATH_UNROLL _Pragma("GCC unroll 16")

@@ -52,6 +52,16 @@ EMBMATH_INLINE std::uint16_t encode_bf16(float value) noexcept {
     return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+// The float32 neighbour of an inexact value whose last bit is set: what narrows it further then rounds
+// as if it came from the float64 value itself.
+EMBMATH_INLINE float narrow_to_odd(double value) noexcept {
+    const float nearest = static_cast<float>(value);
+    const double back = nearest;
+    const std::uint32_t bits = bit_cast<std::uint32_t>(nearest);
+    if (back == value || value != value || (bits & 1u) != 0) return nearest;
+    return bit_cast<float>(__builtin_fabs(value) > __builtin_fabs(back) ? bits + 1 : bits - 1);
+}
+
 struct F16 {
     using storage = std::uint16_t;
     static constexpr Dtype id = Dtype::f16;

@@ -112,6 +112,33 @@ struct Avx2 {
         for (int i = 0; i < 4; ++i) out.part[i] = _mm256_mul_pd(a.part[i], b.part[i]);
         return out;
     }
+    static EMBMATH_INLINE F64 div(F64 a, F64 b) noexcept {
+        F64 out;
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) out.part[i] = _mm256_div_pd(a.part[i], b.part[i]);
+        return out;
+    }
+    static EMBMATH_INLINE F64 max(F64 a, F64 b) noexcept {
+        F64 out;
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) out.part[i] = _mm256_max_pd(a.part[i], b.part[i]);
+        return out;
+    }
+    static EMBMATH_INLINE F64 min(F64 a, F64 b) noexcept {
+        F64 out;
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) out.part[i] = _mm256_min_pd(a.part[i], b.part[i]);
+        return out;
+    }
+    static EMBMATH_INLINE Mask not_less(F64 a, F64 b) noexcept {
+        Mask mask = 0;
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) {
+            const int four = _mm256_movemask_pd(_mm256_cmp_pd(a.part[i], b.part[i], _CMP_NLT_UQ));
+            mask |= static_cast<Mask>(four) << 4 * i;
+        }
+        return mask;
+    }
     static EMBMATH_INLINE F64 abs(F64 a) noexcept {
         F64 out;
         EMBMATH_UNROLL
@@ -148,6 +175,11 @@ struct Avx2 {
         __m128i* halves = reinterpret_cast<__m128i*>(p);
         _mm_storeu_si128(halves, _mm256_cvtps_ph(a.low, _MM_FROUND_TO_NEAREST_INT));
         _mm_storeu_si128(halves + 1, _mm256_cvtps_ph(a.high, _MM_FROUND_TO_NEAREST_INT));
+    }
+    static EMBMATH_INLINE void store_f32(core::BF16, std::uint16_t* p, F32 a) noexcept {
+        __m128i* halves = reinterpret_cast<__m128i*>(p);
+        _mm_storeu_si128(halves, narrow_bf16(a.low));
+        _mm_storeu_si128(halves + 1, narrow_bf16(a.high));
     }
 
     // Four 8x8 transpositions; the off-diagonal ones change places.
@@ -208,6 +240,13 @@ struct Avx2 {
     static EMBMATH_INLINE I32 to_i32(F32 a) noexcept {
         return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)};
     }
+    static EMBMATH_INLINE I32 truncate(F32 a) noexcept {
+        return {_mm256_cvttps_epi32(a.low), _mm256_cvttps_epi32(a.high)};
+    }
+    static EMBMATH_INLINE I32 truncate(F64 a) noexcept {
+        return {_mm256_set_m128i(_mm256_cvttpd_epi32(a.part[1]), _mm256_cvttpd_epi32(a.part[0])),
+                _mm256_set_m128i(_mm256_cvttpd_epi32(a.part[3]), _mm256_cvttpd_epi32(a.part[2]))};
+    }
     static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {
         const __m128i low = low_bytes(a.low), high = low_bytes(a.high);
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_unpacklo_epi64(low, high));
@@ -229,6 +268,17 @@ private:
     }
     static EMBMATH_INLINE __m256 widen_bf16(__m128i halves) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+    }
+    // To nearest, ties to even, by adding just less than half; a NaN keeps its high bits, quieted.
+    static EMBMATH_INLINE __m128i narrow_bf16(__m256 a) noexcept {
+        const __m256i bits = _mm256_castps_si256(a), high = _mm256_srli_epi32(bits, 16);
+        const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+        const __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), odd);
+        const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+        const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+        const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+        const __m256i narrow = _mm256_blendv_epi8(rounded, quiet, is_nan);
+        return _mm_packus_epi32(_mm256_castsi256_si128(narrow), _mm256_extracti128_si256(narrow, 1));
     }
     // A table of nibble counts, then two widening additions of neighbours.
     static EMBMATH_INLINE __m256i popcount8(__m256i a) noexcept {

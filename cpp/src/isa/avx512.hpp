@@ -63,6 +63,19 @@ struct Avx512 {
     static EMBMATH_INLINE F64 mul(F64 a, F64 b) noexcept {
         return {_mm512_mul_pd(a.low, b.low), _mm512_mul_pd(a.high, b.high)};
     }
+    static EMBMATH_INLINE F64 div(F64 a, F64 b) noexcept {
+        return {_mm512_div_pd(a.low, b.low), _mm512_div_pd(a.high, b.high)};
+    }
+    static EMBMATH_INLINE F64 max(F64 a, F64 b) noexcept {
+        return {_mm512_max_pd(a.low, b.low), _mm512_max_pd(a.high, b.high)};
+    }
+    static EMBMATH_INLINE F64 min(F64 a, F64 b) noexcept {
+        return {_mm512_min_pd(a.low, b.low), _mm512_min_pd(a.high, b.high)};
+    }
+    static EMBMATH_INLINE Mask not_less(F64 a, F64 b) noexcept {
+        const Mask low = _mm512_cmp_pd_mask(a.low, b.low, _CMP_NLT_UQ);
+        return low | static_cast<Mask>(_mm512_cmp_pd_mask(a.high, b.high, _CMP_NLT_UQ)) << 8;
+    }
     static EMBMATH_INLINE F64 abs(F64 a) noexcept { return {_mm512_abs_pd(a.low), _mm512_abs_pd(a.high)}; }
     static EMBMATH_INLINE double sum(F64 a) noexcept {
         const __m512d eight = _mm512_add_pd(a.low, a.high);
@@ -90,6 +103,15 @@ struct Avx512 {
     }
     static EMBMATH_INLINE void store_f32(core::F16, std::uint16_t* p, F32 a) noexcept {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+    }
+    // To nearest, ties to even, by adding just less than half; a NaN keeps its high bits, quieted.
+    static EMBMATH_INLINE void store_f32(core::BF16, std::uint16_t* p, F32 a) noexcept {
+        const __m512i bits = _mm512_castps_si512(a), high = _mm512_srli_epi32(bits, 16);
+        const __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7fff), _mm512_and_si512(high, _mm512_set1_epi32(1)));
+        const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
+        const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+        const __m512i narrow = _mm512_mask_or_epi32(rounded, is_nan, high, _mm512_set1_epi32(0x40));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(narrow));
     }
 
     // 4x4 of 4x4: floats within 128-bit quarters, then the quarters themselves.
@@ -140,8 +162,15 @@ struct Avx512 {
     static EMBMATH_INLINE I32 shift_right(I32 a) noexcept { return _mm512_srli_epi32(a, N); }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept { return _mm512_cvtepi32_ps(a); }
     static EMBMATH_INLINE I32 to_i32(F32 a) noexcept { return _mm512_cvtps_epi32(a); }
+    static EMBMATH_INLINE I32 truncate(F32 a) noexcept { return _mm512_cvttps_epi32(a); }
+    static EMBMATH_INLINE I32 truncate(F64 a) noexcept {
+        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvttpd_epi32(a.low)), _mm512_cvttpd_epi32(a.high), 1);
+    }
     static EMBMATH_INLINE void store_bytes(std::uint8_t* p, I32 a) noexcept {
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+    }
+    static EMBMATH_INLINE void store_bits(std::uint8_t* p, std::uint64_t bits) noexcept {
+        _mm512_storeu_si512(p, _mm512_maskz_set1_epi8(bits, 1));
     }
     static EMBMATH_INLINE I32 dot_bytes(I32 acc, I32 rows, I32 query) noexcept {
         const __m512i pairs = _mm512_maddubs_epi16(rows, query);

@@ -3,7 +3,8 @@
 // sixteen strided lanes of the canonical sum (F64). A missing verb is one readable error here.
 //
 // Optional: load_f32(D, p) / load_f64(D, p) / store_f32(D, p, v) for a dtype D the hardware converts;
-// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp.
+// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp. store_bits(p, bits): 64 bits as bytes
+// 0 and 1, the lowest first.
 #pragma once
 
 #include <concepts>
@@ -60,7 +61,11 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::add(g, g) } -> std::same_as<typename I::F64>;
     { I::sub(g, g) } -> std::same_as<typename I::F64>;
     { I::mul(g, g) } -> std::same_as<typename I::F64>;
+    { I::div(g, g) } -> std::same_as<typename I::F64>;
     { I::abs(g) } -> std::same_as<typename I::F64>;
+    { I::max(g, g) } -> std::same_as<typename I::F64>;  // second operand where either is NaN
+    { I::min(g, g) } -> std::same_as<typename I::F64>;  // second operand where either is NaN
+    { I::not_less(g, g) } -> std::same_as<Mask>;        // !(a < b): true for NaN
     { I::sum(g) } -> std::same_as<double>;  // the canonical tree: 8+8, 4+4, 2+2, 1+1
 
     { I::load(i_in) } -> std::same_as<typename I::I32>;
@@ -73,6 +78,8 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::popcount(i) } -> std::same_as<typename I::I32>;
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
     { I::to_i32(f) } -> std::same_as<typename I::I32>;     // to nearest, ties to even
+    { I::truncate(f) } -> std::same_as<typename I::I32>;   // towards zero
+    { I::truncate(g) } -> std::same_as<typename I::I32>;   // towards zero
     { I::store_bytes(b_out, i) };                          // the low byte of each lane
     { I::dot_bytes(i, i, i) } -> std::same_as<typename I::I32>;  // acc + sum of 4 (u8 row * s8 query)
 };

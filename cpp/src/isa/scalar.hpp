@@ -68,19 +68,23 @@ struct Scalar {
         return fill<T>([&](int l) { return a.lane[l] < 0 ? -a.lane[l] : a.lane[l] + T{0}; });
     }
 
-    static EMBMATH_INLINE F32 div(const F32& a, const F32& b) noexcept {
-        return fill<float>([&](int l) { return a.lane[l] / b.lane[l]; });
+    template <class T>
+    static EMBMATH_INLINE Lanes<T> div(const Lanes<T>& a, const Lanes<T>& b) noexcept {
+        return fill<T>([&](int l) { return a.lane[l] / b.lane[l]; });
     }
     static EMBMATH_INLINE F32 sqrt(const F32& a) noexcept {
         return fill<float>([&](int l) { return __builtin_sqrtf(a.lane[l]); });
     }
-    static EMBMATH_INLINE F32 max(const F32& a, const F32& b) noexcept {
-        return fill<float>([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });
+    template <class T>
+    static EMBMATH_INLINE Lanes<T> max(const Lanes<T>& a, const Lanes<T>& b) noexcept {
+        return fill<T>([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });
     }
-    static EMBMATH_INLINE F32 min(const F32& a, const F32& b) noexcept {
-        return fill<float>([&](int l) { return a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]; });
+    template <class T>
+    static EMBMATH_INLINE Lanes<T> min(const Lanes<T>& a, const Lanes<T>& b) noexcept {
+        return fill<T>([&](int l) { return a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]; });
     }
-    static EMBMATH_INLINE Mask not_less(const F32& a, const F32& b) noexcept {
+    template <class T>
+    static EMBMATH_INLINE Mask not_less(const Lanes<T>& a, const Lanes<T>& b) noexcept {
         return fill_mask([&](int l) { return !(a.lane[l] < b.lane[l]); });
     }
     static EMBMATH_INLINE F64 widen(const F32& a) noexcept {
@@ -144,6 +148,10 @@ struct Scalar {
         return fill<std::uint32_t>([&](int l) {
             return core::bit_cast<std::uint32_t>(a.lane[l] + 0x1.8p23F) - core::bit_cast<std::uint32_t>(0x1.8p23F);
         });
+    }
+    template <class T>
+    static EMBMATH_INLINE I32 truncate(const Lanes<T>& a) noexcept {
+        return fill<std::uint32_t>([&](int l) { return static_cast<std::uint32_t>(static_cast<std::int32_t>(a.lane[l])); });
     }
     static EMBMATH_INLINE void store_bytes(std::uint8_t* p, const I32& a) noexcept {
         for (int l = 0; l < kLanes; ++l) p[l] = static_cast<std::uint8_t>(a.lane[l]);

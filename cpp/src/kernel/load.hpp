@@ -56,19 +56,26 @@ EMBMATH_INLINE typename I::F64 load_f64_tail(const typename D::storage* p, std::
     return load_f64<I, D>(copy_tail(p, n).lane);
 }
 
+template <class I, class D>
+EMBMATH_INLINE void store_f32(typename D::storage* p, typename I::F32 value) noexcept {
+    if constexpr (D::id == Dtype::f32) {
+        I::store(p, value);
+    } else if constexpr (requires { I::store_f32(D{}, p, value); }) {
+        I::store_f32(D{}, p, value);
+    } else {
+        Buffer<float> rounded;
+        I::store(rounded.lane, value);
+        for (int l = 0; l < kLanes; ++l) p[l] = D::from_f32(rounded.lane[l]);
+    }
+}
+
 // Rounds to the dtype: float64 as is, float32 once, narrower types from the float32 value.
 template <class I, class D>
 EMBMATH_INLINE void store_rounded(typename D::storage* p, typename I::F64 value) noexcept {
     if constexpr (D::id == Dtype::f64) {
         I::store(p, value);
-    } else if constexpr (D::id == Dtype::f32) {
-        I::store(p, I::narrow(value));
-    } else if constexpr (requires { I::store_f32(D{}, p, I::narrow(value)); }) {
-        I::store_f32(D{}, p, I::narrow(value));
     } else {
-        Buffer<float> rounded;
-        I::store(rounded.lane, I::narrow(value));
-        for (int l = 0; l < kLanes; ++l) p[l] = D::from_f32(rounded.lane[l]);
+        store_f32<I, D>(p, I::narrow(value));
     }
 }
 

@@ -1,12 +1,15 @@
 // Fills a KernelTable for one ISA by folding over the type lists: nobody writes the product by hand.
 #pragma once
 
+#include "kernel/bits.hpp"
 #include "kernel/canonical.hpp"
 #include "kernel/code_rows.hpp"
+#include "kernel/decode.hpp"
 #include "kernel/encode.hpp"
 #include "kernel/matrix_tile.hpp"
 #include "kernel/epilogue.hpp"
 #include "kernel/pack.hpp"
+#include "kernel/quantize.hpp"
 #include "kernel/rows.hpp"
 #include "kernel/table.hpp"
 #include "kernel/tile.hpp"
@@ -34,6 +37,7 @@ template <class I, class... Ds>
 constexpr void add_dtypes(KernelTable& table) {
     ((table.pack[static_cast<int>(Ds::id)] = &pack<I, Ds>), ...);
     ((table.widen[static_cast<int>(Ds::id)] = &widen<I, Ds>), ...);
+    ((table.pack_bits[static_cast<int>(Ds::id)] = &pack_bits<I, Ds>), ...);
     (add_canonical<I, Ds>(table), ...);
 }
 
@@ -68,6 +72,25 @@ constexpr void add_select(KernelTable& table) {
     ((table.select[static_cast<int>(ops)] = &select<I, ops>), ...);
 }
 
+template <class I, class From, class... Ds>
+constexpr void add_conversions(KernelTable& table) {
+    ((table.convert[static_cast<int>(From::id)][static_cast<int>(Ds::id)] = &convert<I, From, Ds>), ...);
+}
+
+template <class I, class... Ds>
+constexpr void add_codecs(KernelTable& table) {
+    ((table.quantize[static_cast<int>(Ds::id)] = &quantize<I, Ds>), ...);
+    ((table.row_range[static_cast<int>(Ds::id)] = &row_range<I, Ds>), ...);
+    ((table.column_ranges[static_cast<int>(Ds::id)] = &column_ranges<I, Ds>), ...);
+    ((table.decode_i8[static_cast<int>(Ds::id)] = &decode<I, core::I8, Ds>), ...);
+    ((table.decode_u8[static_cast<int>(Ds::id)] = &decode<I, core::U8, Ds>), ...);
+    ((table.unpack_bits[static_cast<int>(Ds::id)] = &unpack_bits<I, Ds>), ...);
+    (add_conversions<I, Ds, Ds...>(table), ...);
+    table.unpack_bits[static_cast<int>(Dtype::u8)] = &unpack_bit_bytes<I>;
+    table.pack_nibbles = &pack_nibbles<I>;
+    table.unpack_nibbles = &unpack_nibbles<I>;
+}
+
 template <class I>
 constexpr void add_bits(KernelTable& table) {
     constexpr int kBits = static_cast<int>(Dtype::u8);
@@ -82,6 +105,7 @@ constexpr KernelTable make_table() {
     table.name = I::name;
     add_dtypes<I, core::F16, core::BF16, core::F32, core::F64, core::I8, core::U8>(table);
     add_scale<I, core::F16, core::BF16, core::F32, core::F64>(table);
+    add_codecs<I, core::F16, core::BF16, core::F32, core::F64>(table);
     add_encode<I, core::F16, core::BF16, core::F32, core::F64, core::U8>(table);
     add_bits<I>(table);
     table.tile[static_cast<int>(TileOp::dot)] = &tile<I, DotStep<I>>;

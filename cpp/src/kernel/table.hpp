@@ -67,6 +67,48 @@ struct EncodeSums {
     double sq_code;   // |c|^2
 };
 
+// A row as one-byte codes on a uniform grid:
+// code = clamp((x - start) / step * factor + shift, low, high), truncated or to nearest, plus bias.
+struct QuantizeArgs {
+    const void* row;
+    std::size_t n_cols;
+    const float* start;  // one, or one per column up to a multiple of 16
+    const float* step;
+    bool per_column;
+    bool to_nearest;     // ties away from zero
+    float factor, shift, low, high;  // NaN becomes low
+    int bias;
+    std::ptrdiff_t ahead;  // bytes from the row to memory that will be read soon, or 0
+    std::uint8_t* codes;
+};
+
+// A row of codes as numbers: clamp(code + zero + clamp(code, half_low, half_high), low, high) * step + start.
+struct DecodeArgs {
+    const void* codes;
+    std::size_t n_cols;
+    const double* start;  // one, or one per column; null: zero (and one step for all)
+    const double* step;   // a float32
+    bool per_column;
+    float zero, half_low, half_high, low, high;
+    void* out;
+};
+
+struct RowRange {
+    float low, high;
+    bool is_finite;  // every element is
+};
+
+// Bits: which elements are above the threshold.
+struct BitArgs {
+    const void* row;
+    std::size_t n_cols;
+    double threshold;
+    float below;         // the largest float32 not above the threshold
+    std::uint8_t flip;   // applied to each byte by exclusive or
+    std::ptrdiff_t ahead;
+    std::uint8_t* out;   // ceil(n_cols / 8) bytes
+};
+
 struct TileArgs {
     const void* queries;       // into a packed block, at the first query's lane
     int n_queries;             // 1..8, or up to KernelTable::code_queries
@@ -138,6 +180,16 @@ using WidenFn = void (*)(const void* row, std::size_t n_cols, double* out) noexc
 // out = x * factor in float64, rounded to the row's own type (through float32 if that is narrower).
 using ScaleFn = void (*)(const void* row, std::size_t n_cols, double factor, void* out) noexcept;
 
+using QuantizeFn = void (*)(const QuantizeArgs&) noexcept;
+using DecodeFn = void (*)(const DecodeArgs&) noexcept;
+using ConvertFn = void (*)(const void* row, std::size_t n_cols, void* out) noexcept;
+using RowRangeFn = RowRange (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead) noexcept;
+// Widens the ranges of the columns (padded to a multiple of 16); returns whether all elements are finite.
+using ColumnRangesFn = bool (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead, float* low, float* high) noexcept;
+using PackBitsFn = void (*)(const BitArgs&) noexcept;
+using UnpackBitsFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept;
+using NibblesFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, NibbleLayout layout, std::uint8_t* out) noexcept;
+
 struct KernelTable {
     const char* name;
     PackFn pack[kDtypeCount];
@@ -152,6 +204,15 @@ struct KernelTable {
     CanonicalFn canonical[kCanonicalOpCount][kDtypeCount];  // null where an op has no meaning
     WidenFn widen[kDtypeCount];
     ScaleFn scale[kDtypeCount];
+    QuantizeFn quantize[kDtypeCount];
+    RowRangeFn row_range[kDtypeCount];
+    ColumnRangesFn column_ranges[kDtypeCount];
+    DecodeFn decode_i8[kDtypeCount];   // by the dtype decoded into
+    DecodeFn decode_u8[kDtypeCount];
+    ConvertFn convert[kDtypeCount][kDtypeCount];  // from, to
+    PackBitsFn pack_bits[kDtypeCount];
+    UnpackBitsFn unpack_bits[kDtypeCount];
+    NibblesFn pack_nibbles, unpack_nibbles;
 };
 
 }  // namespace embmath::kernel

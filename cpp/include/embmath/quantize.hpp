@@ -1,0 +1,58 @@
+// Scalar codes on a uniform grid, 16-bit floats, and the ranges that grids are laid over.
+#pragma once
+
+#include <cstdint>
+
+#include "embmath/runtime.hpp"
+#include "embmath/types.hpp"
+
+namespace embmath {
+
+// With v = (x - low) / step, every operation rounded to float32 (to float64 for float64 rows):
+//   floor      floor(v)                                  sentence-transformers 6
+//   nearest    v to nearest, ties away from zero         Qdrant
+//   truncate   signed codes: v - 128 towards zero        sentence-transformers 5; unsigned: floor(v)
+//   ratio      floor((x - low) / (high - low) * levels)  FAISS
+enum class Rounding : std::uint8_t { floor, nearest, truncate, ratio };
+
+// What the codes of a matrix look like.
+struct CodeFormat {
+    int levels = 255;  // the largest code, counted from 0; of symmetric codes from either side of 0
+    bool is_signed = false;     // stored as int8: the code minus 128
+    bool is_symmetric = false;  // stored as int8: x / step, without a minimum
+    Rounding rounding = Rounding::nearest;
+    bool is_packed = false;     // two to a byte
+    NibbleLayout layout = NibbleLayout::interleaved;
+};
+
+// The grid of one row, one column, or everything.
+enum class Scope : std::uint8_t { row, column, all };
+
+// steps[i] = (high[i] - low[i]) / levels in float32, 1 where that is 0.
+void range_steps(const float* low, const float* high, std::int64_t n, int levels, float* steps);
+
+// Codes on given ranges: one per column, or a single one for all.
+void quantize(const MatrixView& x, const float* low, const float* high, Scope scope, const CodeFormat& format,
+              const Execution& execution, void* out);
+
+// Codes of rows on ranges of their own: [min, max], or [-max|x|, max|x|] of symmetric codes (`minimum`
+// null). Throws ValueError for a row whose range is not finite.
+void quantize_rows(const MatrixView& x, const CodeFormat& format, const Execution& execution, void* out, float* minimum,
+                   float* step);
+
+// place * step + minimum in float64, rounded to `to` (narrower types from float32). A place is the code
+// counted from 0; with `center`, the middle of the values that round to it, no further than the range.
+void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minimum, const float* step, Scope scope,
+                const CodeFormat& format, bool center, Dtype to, const Execution& execution, void* out);
+
+// Elements of one float type as another, rounded once to nearest, ties to even.
+void convert(const MatrixView& x, Dtype to, const Execution& execution, void* out);
+
+// low[i], high[i]: the smallest and largest element, as float32, per column or (scope all) of all. Throws
+// ValueError if one is not finite.
+void fit_ranges(const MatrixView& x, Scope scope, const Execution& execution, float* low, float* high);
+
+// Likewise the quantiles (1 - quantile) / 2 and 1 - (1 - quantile) / 2, interpolated linearly.
+void fit_quantiles(const MatrixView& x, double quantile, Scope scope, const Execution& execution, float* low, float* high);
+
+}  // namespace embmath

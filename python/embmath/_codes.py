@@ -1,0 +1,383 @@
+"""Codes and what they mean, in one object; and the way back to numbers."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _arguments, _arrays, _bson, _core, _grids
+from ._precisions import FLIPS, FLOATS, PRECISIONS
+from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Codes:
+    """Codes with the numbers and conventions that give them a meaning; immutable.
+
+    Made by :func:`quantize`, or by :meth:`from_data` around codes made elsewhere. Rows are chosen
+    by indexing (slices are views); ``np.asarray(codes)`` and DLPack give the stored array.
+
+    Attributes
+    ----------
+    data : array, (n, width) or (width,)
+        The stored codes, in the library of the caller; packed where a code has less than 8 bits.
+    dim : int
+        Dimensions of a row.
+    precision : str
+        "int8", "uint8", "int4", "binary", "ubinary", "float16" or "bfloat16".
+    step, minimum : array of float32 or None
+        A code stands for ``place * step + minimum``, place being the code counted from the lowest
+        (``code + 128`` of int8 codes with a minimum). Both broadcast against unpacked codes: (d,)
+        for scope "dim", (n, 1) for "row", (1,) for "global". `minimum` is None for int8 codes
+        around 0: ``code * step``.
+    ranges : array of float32, (2, d) or (2, 1), or None
+        Minimum and maximum per dimension or of all, to quantize more rows on the same grid.
+    scope : {"dim", "row", "global"} or None
+        What has a grid of its own.
+    rounding : {"floor", "nearest", "truncate", "ratio"}
+    bits : int
+        Bits of a code; 7 for uint8 codes that end at 127.
+    layout : {"interleaved", "split"}
+        Of int4.
+    signedness : {"none", "offset", "twos_complement"}
+        Of the bytes of binary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codes = em.quantize(np.float32([[1, -0.5], [0, 2]]), "int8")
+    >>> codes
+    <embmath.Codes: 2 rows x 2, int8, scope row, 12 bytes>
+    >>> codes[1].data
+    array([  0, 127], dtype=int8)
+    >>> codes.dequantize().round(2)
+    array([[ 1. , -0.5],
+           [ 0. ,  2. ]], dtype=float32)
+    """
+
+    data: Array
+    dim: int
+    precision: Precision
+    step: Array | None = None
+    minimum: Array | None = None
+    ranges: Array | None = None
+    scope: Scope | None = None
+    rounding: Rounding = "nearest"
+    bits: int = 8
+    layout: Layout = "interleaved"
+    signedness: Signedness = "none"
+
+    @classmethod
+    def from_data(
+        cls,
+        data: Array,
+        precision: Precision,
+        *,
+        dim: int | None = None,
+        ranges: Array | None = None,
+        minimum: Array | None = None,
+        step: Array | None = None,
+        scope: Scope | None = None,
+        rounding: Rounding | None = None,
+        bits: int = 8,
+        layout: Layout = "interleaved",
+        signedness: Signedness | None = None,
+    ) -> "Codes":
+        """Wrap codes that were made elsewhere; nothing is copied.
+
+        Parameters
+        ----------
+        data : array, (n, width) or (width,)
+            int8 for "int8"; uint8 for "uint8", "int4" and "ubinary"; int8 or, with signedness
+            "none", uint8 for "binary"; float16 or bfloat16 (also as uint16) for those.
+        precision : str
+        dim : int, optional
+            Dimensions of a row, where packed codes leave it open; default: all that fit.
+        ranges : array, (2, d), (2, 1) or (2,), optional
+            Minimum and maximum, from which `minimum` and `step` follow.
+        minimum, step : array, optional
+            Instead of `ranges`: one number, one per dimension or one per row, as `scope` says. int8
+            codes with a step and without a minimum stand for ``code * step``. Without `ranges` and
+            `step` codes can be stored and compared, not decoded.
+        scope : {"dim", "row", "global"}, optional
+            What `step` belongs to; needed where it has more than one element.
+        rounding : {"floor", "nearest", "truncate", "ratio"}, optional
+            How the codes were rounded; default "nearest" for scope "row" and codes around 0, else
+            "floor".
+        bits : {8, 7}
+            7 for uint8 codes from 0 to 127 (Qdrant).
+        layout : {"interleaved", "split"}
+            Of int4.
+        signedness : {"none", "offset", "twos_complement"}, optional
+            Of binary; default "offset" for int8, "none" for uint8.
+
+        Returns
+        -------
+        Codes
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what is allowed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> faiss_codes = np.uint8([[0x21, 0xF3]])
+        >>> codes = em.Codes.from_data(faiss_codes, "int4", ranges=[0, 1.5], rounding="ratio")
+        >>> codes.dequantize().round(2)
+        array([[0.15, 0.25, 0.35, 1.5 ]], dtype=float32)
+        """
+        name = _arguments.choice("precision", precision, tuple(PRECISIONS))
+        kind = PRECISIONS[name]
+        allowed = (*kind.dtypes, "uint16") if name == "bfloat16" else kind.dtypes
+        source = _arrays.read("data", data, allowed=allowed)
+        width = _arrays.as_rows(source).n_cols
+        columns = kind.dim(width) if dim is None else _arguments.integer("dim", dim, at_least=0)
+        if kind.width(columns) != width:
+            raise ValueError(
+                f"dim: {columns} dimensions of {name} take {kind.width(columns)} columns, "
+                f"got data with {width}"
+            )
+        codes = cls(
+            data,
+            columns,
+            precision,
+            bits=_grids.check_bits(name, bits),
+            layout=_grids.check_layout(name, layout, columns),
+            signedness=_grids.check_signedness(name, signedness, source.dtype),
+        )
+        return _with_grid(codes, source, ranges, minimum, step, scope, rounding)
+
+    @classmethod
+    def from_bson(cls, vectors: Any) -> "Codes":
+        """Read BSON binary vectors (subtype 9): one, or a sequence of equal kind and length.
+
+        Parameters
+        ----------
+        vectors : bytes or sequence of bytes
+            Of element type INT8 ("int8" codes without a scale) or PACKED_BIT ("ubinary").
+
+        Returns
+        -------
+        Codes
+
+        Raises
+        ------
+        TypeError, ValueError
+            For other element types, unequal lengths or kinds, and malformed headers.
+
+        Examples
+        --------
+        >>> em.Codes.from_bson(bytes.fromhex("1004a0")).dim
+        4
+        """
+        data, precision, dim = _bson.read(vectors)
+        return cls(data, dim, precision)
+
+    def to_bson(self) -> "bytes | list[bytes]":
+        """BSON binary vectors (subtype 9), one per row: the payload of ``bson.Binary(_, 9)``.
+
+        int8 codes become INT8 (their scale is not part of it), binary and ubinary PACKED_BIT.
+
+        Returns
+        -------
+        bytes or list of bytes
+            bytes for a single row, else a list.
+
+        Raises
+        ------
+        ValueError
+            For a precision that BSON has no element type for.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> em.quantize(np.float32([[1, -1, 1, -1]]), "ubinary").to_bson()[0].hex()
+        '1004a0'
+        """
+        array = _arrays.read("data", self.data).array
+        if PRECISIONS[self.precision].kind == "bits":
+            array = array.view(np.uint8) ^ np.uint8(FLIPS[self.signedness])
+        return _bson.write(array, self.precision, self.dim)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, dim), or (dim,) of a single row."""
+        return (*self.data.shape[:-1], self.dim)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes and of the numbers that belong to them."""
+        arrays = (self.data, self.step, self.minimum)
+        return sum(_memory(array).nbytes for array in arrays if array is not None)
+
+    def __len__(self) -> int:
+        if self.data.ndim == 1:
+            raise TypeError("codes: a single row has no length (see dim)")
+        return int(self.data.shape[0])
+
+    def __getitem__(self, rows: Any) -> "Codes":
+        """Codes of some rows: an index, a slice (a view), an array of indices or a mask."""
+        if self.data.ndim == 1:
+            raise IndexError("codes: a single row cannot be indexed")
+        data = None if isinstance(rows, tuple) or rows is None else self.data[rows]
+        if data is None or data.ndim not in (1, 2):
+            raise IndexError("codes: expected rows (an index, a slice, a 1-D array)")
+        if self.scope != "row":
+            return replace(self, data=data)
+        step, minimum = (None if a is None else a[rows] for a in (self.step, self.minimum))
+        return replace(self, data=data, step=step, minimum=minimum)
+
+    def __repr__(self) -> str:
+        rows = "1 row" if self.data.ndim == 1 else f"{len(self)} rows"
+        scope = "" if self.scope is None else f", scope {self.scope}"
+        nbytes = self.nbytes
+        size = f"{nbytes} bytes" if nbytes < 2**16 else f"{nbytes / 2**20:.1f} MiB"
+        return f"<embmath.Codes: {rows} x {self.dim}, {self.precision}{scope}, {size}>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        stored = _arrays.as_embeddings(_memory(self.data), PRECISIONS[self.precision].dtypes[0])
+        result = stored if dtype is None else stored.astype(dtype, copy=False)
+        if copy is False and result is not stored:
+            raise ValueError(f"copy: codes are {stored.dtype}, {dtype} needs a copy")
+        return result.copy() if copy and result is stored else result
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.data.__dlpack_device__()
+
+    def dequantize(
+        self,
+        *,
+        dtype: Any = "float32",
+        out: Array | None = None,
+        center: bool = True,
+        threads: int | None = None,
+    ) -> Array:
+        """The numbers that the codes stand for; see :func:`dequantize`."""
+        return dequantize(self, dtype=dtype, out=out, center=center, threads=threads)
+
+
+def dequantize(
+    codes: Codes,
+    *,
+    dtype: Any = "float32",
+    out: Array | None = None,
+    center: bool = True,
+    threads: int | None = None,
+) -> Array:
+    """The numbers that codes stand for.
+
+    Parameters
+    ----------
+    codes : Codes
+    dtype : {"float16", "bfloat16", "float32", "float64"}
+        By name, or as NumPy's or Torch's dtype.
+    out : array, (n, d) or (d,), optional
+        C-contiguous array of that dtype that receives the result.
+    center : bool
+        Decode a code that was rounded down to the middle of the values it stands for, which halves
+        the largest error. False: to the lowest of them, as sentence-transformers does to rescore.
+    threads : int, optional
+
+    Returns
+    -------
+    array, (n, d) or (d,)
+        In the library of the codes. Bits become -1 and 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed; for codes without ranges.
+
+    Notes
+    -----
+    O(n d), limited by memory bandwidth. ``place * step + minimum`` is computed in float64, where
+    the product is exact, and rounded to float32; 16-bit results are rounded from that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.float32([[0.1, -1], [0.7, 1]])
+    >>> em.dequantize(em.quantize(x, "uint8", ranges=[-1, 1])).round(3)
+    array([[ 0.102, -0.996],
+           [ 0.698,  0.996]], dtype=float32)
+    """
+    if not isinstance(codes, Codes):
+        raise TypeError(f"codes: expected Codes, got {type(codes).__name__} (see Codes.from_data)")
+    name = _arrays.dtype_name("dtype", dtype, FLOATS)
+    is_centered = _arguments.flag("center", center)
+    workers = _arguments.threads(threads)
+    source = _read_data(codes)
+    rows = _arrays.as_rows(source)
+    target = _arrays.allocate_like(out, codes.shape, name, source)
+    kind = PRECISIONS[codes.precision].kind
+    if kind == "bits":
+        flip = FLIPS[codes.signedness]
+        _core.unpack_bits(rows.typed, codes.dim, flip, name, workers, target)
+    elif kind == "float":
+        _core.convert(rows.typed, name, workers, target)
+    else:
+        if codes.step is None or codes.scope is None:
+            raise ValueError("codes: cannot be decoded without ranges or a step (see from_data)")
+        minimum = None if codes.minimum is None else _numbers(codes.minimum)
+        around_zero = codes.precision == "int8" and minimum is None
+        form = _grids.code_format(
+            codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
+        )
+        place = (minimum, _numbers(codes.step), codes.scope, form, is_centered)
+        _core.dequantize(rows.typed, codes.dim, *place, name, workers, target)
+    return _arrays.wrap_as(source, target, name) if out is None else out
+
+
+def _with_grid(
+    codes: Codes,
+    source: _arrays.Input,
+    ranges: Any,
+    minimum: Any,
+    step: Any,
+    scope: Any,
+    rounding: Any,
+) -> Codes:
+    name, dim = codes.precision, codes.dim
+    if PRECISIONS[name].kind != "scalar":
+        given = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
+        _grids.reject_given(name, given | {"rounding": rounding})
+        return codes
+    if scope is not None:
+        scope = _arguments.choice("scope", scope, _grids.SCOPES)
+    grid: dict[str, Any] = {}
+    if ranges is not None:
+        if minimum is not None or step is not None:
+            raise ValueError("ranges: expected ranges, or minimum and step, got both")
+        limits = _grids.read_ranges(ranges, dim)
+        found = _grids.on_ranges(limits, dim, scope)
+        levels = _grids.levels_of(name, codes.bits, around_zero=False)
+        grid = _grids.ranges_grid(limits, found, levels, source)
+    elif step is not None:
+        grid = _grids.given_grid(name, dim, source, minimum, step, scope)
+    elif minimum is not None:
+        raise ValueError("minimum: expected a step beside it, got none")
+    around_zero = grid.get("minimum") is None
+    rule = "nearest" if around_zero or grid["scope"] == "row" else "floor"
+    if rounding is not None:
+        rule = _arguments.choice("rounding", rounding, _grids.ROUNDINGS)
+    return replace(codes, rounding=rule, **grid)  # type: ignore[arg-type]
+
+
+def _read_data(codes: Codes) -> _arrays.Input:
+    stored = PRECISIONS[codes.precision].dtypes
+    source = _arrays.read("codes", codes.data, (*stored, "uint16"))
+    return source._replace(dtype="bfloat16") if source.dtype == "uint16" else source
+
+
+def _memory(array: Array) -> npt.NDArray[Any]:
+    return _arrays.read("data", array, (*_arrays.EMBEDDING_DTYPES, "uint16")).array
+
+
+def _numbers(array: Array) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(_memory(array)).reshape(-1)
