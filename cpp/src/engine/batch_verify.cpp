@@ -22,8 +22,7 @@ void BatchSearch::settle(BatchState& state, Level level, int query) {
     const auto q = static_cast<std::size_t>(query);
     const Stopwatch watch(spec_.stats != nullptr, state.verify_seconds);
     // Twice the limit proves a good threshold; what it leaves may fall below the next one, unverified.
-    static const double kB = std::getenv("EB") ? std::atof(std::getenv("EB")) : 2.0;
-    const std::size_t budget = static_cast<std::size_t>(kB * std::min<std::int64_t>(spec_.limit, 1 << 20));
+    const auto budget = static_cast<std::size_t>(2 * std::min<std::int64_t>(spec_.limit, 1 << 20));
     const std::size_t keep = plan_.key_capacity / 4;
     const Verified done = verify(level, lane.keys.data() + q * plan_.key_capacity, lane.counts[q], budget, keep, query,
                                  state.hits[q], state.scratch.data());
