@@ -75,9 +75,11 @@ int BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const
     double scores[Scorer::kGroup];
     scorer_.scores(query, data, next, n, scores);
     int added = 0;
+    double tau = hits.tau();
     for (int i = 0; i < n; ++i) {
-        if (!(scores[i] >= hits.tau()) || !spec_.permission.allows(first_ + query, rows[i])) continue;
+        if (!(scores[i] >= tau) || !spec_.permission.allows(first_ + query, rows[i])) continue;
         hits.add({scores[i], spec_.corpus.id(rows[i])});
+        tau = hits.tau();
         ++added;
     }
     return added;

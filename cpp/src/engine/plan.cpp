@@ -80,7 +80,7 @@ Plan make_plan(const SearchSpec& spec, const Execution& execution, std::int64_t 
     if (plan.code_digits > 0) {
         plan.chunk_rows = spec.codes != nullptr ? spec.codes->chunk_rows : chunk_rows_for((words + 3) / 4);
     } else {
-        plan.chunk_rows = plan.has_float_stage ? plan.float_rows : kScanRows;
+        plan.chunk_rows = plan.has_float_stage ? plan.float_rows : std::max(plan.float_rows, kScanRows);
     }
     plan.float_rows = std::min(plan.float_rows, plan.chunk_rows);
     plan.score_lanes = plan.code_digits == 1 ? spec.table.code_queries : kernel::kTileQueries;

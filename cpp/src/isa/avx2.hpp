@@ -228,6 +228,13 @@ struct Avx2 {
         const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
         return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1))));
     }
+    static EMBMATH_INLINE void sum_each(I32 a, I32 b, I32 c, I32 d, std::uint32_t* out) noexcept {
+        const __m256i ab = _mm256_hadd_epi32(_mm256_add_epi32(a.low, a.high), _mm256_add_epi32(b.low, b.high));
+        const __m256i cd = _mm256_hadd_epi32(_mm256_add_epi32(c.low, c.high), _mm256_add_epi32(d.low, d.high));
+        const __m256i all = _mm256_hadd_epi32(ab, cd);
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), four);
+    }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept {
         return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
     }

@@ -77,6 +77,7 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
     { I::popcount(i) } -> std::same_as<typename I::I32>;
     { I::sum(i) } -> std::same_as<std::uint32_t>;
+    { I::sum_each(i, i, i, i, i_out) };                     // four sums at once, for less than four times one
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
     { I::as_f32(i) } -> std::same_as<typename I::F32>;     // the same bits
     { I::to_i32(f) } -> std::same_as<typename I::I32>;     // to nearest, ties to even

@@ -131,6 +131,9 @@ struct Scalar {
         for (int l = 0; l < kLanes; ++l) total += a.lane[l];
         return total;
     }
+    static EMBMATH_INLINE void sum_each(const I32& a, const I32& b, const I32& c, const I32& d, std::uint32_t* out) noexcept {
+        out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
+    }
     static EMBMATH_INLINE I32 bit_and(const I32& a, const I32& b) noexcept {
         return fill<std::uint32_t>([&](int l) { return a.lane[l] & b.lane[l]; });
     }
