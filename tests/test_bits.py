@@ -71,16 +71,17 @@ def test_distances_of_bits_are_distances_of_their_codes(rng, metric):
     reference.assert_same(em.distance(codes, metric=metric), expected)
 
 
+@pytest.mark.parametrize("nq", [3, 17])  # scanned, and packed into panels
 @pytest.mark.parametrize("n_bytes", [1, 2, 48, 96, 128])
 @pytest.mark.parametrize("metric", BIT_METRICS)
-def test_search_with_many_ties(agree, isa, rng, metric, n_bytes):
+def test_search_with_many_ties(agree, isa, rng, metric, n_bytes, nq):
     """Sparse bits, so that whole groups of rows share a distance and zero rows appear."""
-    q, x = (rng.integers(0, 256, (n, n_bytes)) for n in (9, 2000))
+    q, x = (rng.integers(0, 256, (n, n_bytes)) for n in (nq, 2000))
     q, x = ((m & (rng.random(m.shape) < 0.3) * 255).astype(np.uint8) for m in (q, x))
     top = agree("search", q, x, 50, metric)
     agree("range_search", q, x, float(top.values[0, 20]), metric)
     agree("search", q, x, 50, metric, threshold=float(top.values[0, 20]))
-    agree("search", x[:9], x, 3, metric, exclude_self=True, mask=np.arange(2000) % 3 == 0)
+    agree("search", x[:nq], x, 3, metric, exclude_self=True, mask=np.arange(2000) % 3 == 0)
     agree("search", q, x, 5, metric, dims=1)
 
 

@@ -62,14 +62,15 @@ class TestRows:
 @pytest.mark.parametrize("metric", BIT_METRICS)
 class TestBits:
     @pytest.mark.parametrize("n_bytes", BYTES)
-    def test_bytes(self, agree, rng, n_bytes, metric):
-        q, x = (rng.integers(0, 256, (n, n_bytes), dtype=np.uint8) for n in (5, 37))
+    @pytest.mark.parametrize("nq", [5, 13])  # scanned, and packed into panels
+    def test_bytes(self, agree, rng, n_bytes, metric, nq):
+        q, x = (rng.integers(0, 256, (n, n_bytes), dtype=np.uint8) for n in (nq, 37))
         x[3], q[2] = 0, 0
         agree("distance", q, x, metric)
-        agree("distance_pairwise", q, x[:5], metric)
+        agree("distance_pairwise", q, x[:nq], metric)
         agree("search", q, x, 7, metric)
         agree("range_search", q, x, 0.6 if metric == "jaccard" else 4.0 * n_bytes, metric)
-        agree("rescore", q, x, rng.integers(-1, 37, (5, 9)), 7, metric)
+        agree("rescore", q, x, rng.integers(-1, 37, (nq, 9)), 7, metric)
 
     @pytest.mark.parametrize("n", ROWS)
     def test_rows(self, agree, rng, n, metric):

@@ -111,3 +111,19 @@ def test_inputs_are_never_written(rng):
     before = x.copy()
     em.normalize(x), em.truncate(x, 3)
     np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3])
+@pytest.mark.parametrize("d", [385, 768, 5000])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_results_larger_than_the_caches_are_the_same(rng, isa, dtype, d, offset):
+    """They are written past the caches, lines that two rows share included, and nothing else is."""
+    x = np.tile(normal(rng, 61, d, dtype), (1 + (17 << 20) // (61 * d * 2), 1))
+    x[7], x[-1, 2] = 0, np.nan
+    memory = np.full(x.size + 2 * offset, 7, x.dtype)
+    out = memory[offset : offset + x.size].reshape(x.shape)
+    em.normalize(x, out=out)
+    for rows in np.array_split(np.arange(len(x)), 40):
+        reference.assert_same(out[rows], em.normalize(x[rows]))
+    edges = np.concatenate((memory[:offset], memory[offset + x.size :]))
+    np.testing.assert_array_equal(edges.astype(np.float64), 7)

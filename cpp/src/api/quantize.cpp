@@ -82,7 +82,7 @@ void write_codes(const MatrixView& x, const CodeFormat& format, const kernel::Qu
     const kernel::QuantizeFn quantize = table.quantize[static_cast<int>(x.dtype)];
     const engine::RowReader rows(x, x.n_cols);
     const std::int64_t row_bytes = bytes_per_row(x.n_cols, format);
-    engine::for_each_group(rows, execution, [&](const void* const* pointers, int n, std::int64_t first) {
+    engine::for_each_group(rows, execution, engine::kRowGroup, [&](const void* const* pointers, int n, std::int64_t first) {
         runtime::AlignedArray<std::uint8_t> unpacked(format.is_packed ? rows.n_cols() : 0);
         for (int i = 0; i < n; ++i) {
             auto* target = static_cast<std::uint8_t*>(out) + (first + i) * row_bytes;
@@ -171,7 +171,7 @@ void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minim
     common.per_column = scope == Scope::column;
     const engine::RowReader rows(codes, codes.n_cols);
     const std::int64_t row_bytes = n_cols * static_cast<std::int64_t>(core::size_of(to));
-    engine::for_each_group(rows, execution, [&](const void* const* pointers, int n_rows, std::int64_t first) {
+    engine::for_each_group(rows, execution, engine::kRowGroup, [&](const void* const* pointers, int n_rows, std::int64_t first) {
         runtime::AlignedArray<std::uint8_t> unpacked(format.is_packed ? common.n_cols : 0);
         for (int i = 0; i < n_rows; ++i) {
             kernel::DecodeArgs args = common;

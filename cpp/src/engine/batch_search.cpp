@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "engine/code_stage.hpp"
 #include "engine/float_stage.hpp"
@@ -104,8 +105,13 @@ void BatchSearch::collect_ids(BatchState& state, std::int64_t chunk) const {
     const std::int64_t begin = chunk * plan_.chunk_rows;
     const std::int64_t end = std::min(begin + plan_.chunk_rows, segment_.n_rows);
     const std::uint8_t* mask = spec_.permission.is_shared() ? spec_.permission.mask + segment_.base : nullptr;
+    if (mask == nullptr) {
+        state.rows.ids.resize(static_cast<std::size_t>(end - begin));
+        std::iota(state.rows.ids.begin(), state.rows.ids.end(), static_cast<std::uint32_t>(begin));
+        return;
+    }
     for (std::int64_t row = begin; row < end; ++row) {
-        if (mask == nullptr || mask[row] != 0) state.rows.ids.push_back(static_cast<std::uint32_t>(row));
+        if (mask[row] != 0) state.rows.ids.push_back(static_cast<std::uint32_t>(row));
     }
 }
 
@@ -245,8 +251,16 @@ const core::Gate& BatchSearch::refresh(StageLane& lane, Level level, const Panel
 void BatchSearch::scan_rows(BatchState& state, runtime::Worker& worker) {
     const Stopwatch watch(spec_.stats != nullptr, state.scanned.tile_seconds);
     const auto n_ids = static_cast<int>(state.rows.ids.size());
+    // Looking at the clock takes as long as scoring a dozen rows of bits.
+    constexpr std::size_t kPause = std::size_t{1} << 16;
+    const std::size_t group_work = Scorer::kGroup * static_cast<std::size_t>(count_) * spec_.corpus.n_cols();
+    std::size_t work = 0;
     for (int first = 0; first < n_ids; first += Scorer::kGroup) {
-        worker.checkpoint();
+        if (work >= kPause) {
+            worker.checkpoint();
+            work = 0;
+        }
+        work += group_work;
         const int n = std::min(Scorer::kGroup, n_ids - first);
         std::int64_t rows[Scorer::kGroup];
         const void* data[Scorer::kGroup];

@@ -84,12 +84,14 @@ int BatchSearch::add_hits(int query, const std::int64_t* rows, const void* const
     double scores[Scorer::kGroup];
     scorer_.scores(query, data, next, n, scores);
     int added = 0;
+    double tau = hits.tau();
     for (int i = 0; i < n; ++i) {
-        if (!(scores[i] >= hits.tau()) || !spec_.permission.allows(first_ + query, rows[i])) continue;
+        if (!(scores[i] >= tau) || !spec_.permission.allows(first_ + query, rows[i])) continue;
         const std::int64_t id = spec_.corpus.id(rows[i]);
         const auto& seeds = seeds_[static_cast<std::size_t>(query)];
         if (std::binary_search(seeds.begin(), seeds.end(), id)) continue;
         hits.add({scores[i], id});
+        tau = hits.tau();
         ++added;
     }
     return added;

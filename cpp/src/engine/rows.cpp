@@ -57,10 +57,14 @@ bool RowReader::repeats_previous(std::int64_t index) const {
 }
 
 void RowReader::rows(const std::int64_t* indices, int n, std::byte* scratch, const void** out) const {
-    if (!is_direct_) copy(indices, n, scratch);
-    for (int i = 0; i < n; ++i) {
-        out[i] = is_direct_ ? static_cast<const void*>(address(indices[i]))
-                            : scratch + static_cast<std::size_t>(i) * row_bytes_;
+    if (!is_direct_) {
+        copy(indices, n, scratch);
+        for (int i = 0; i < n; ++i) out[i] = scratch + static_cast<std::size_t>(i) * row_bytes_;
+    } else if (is_paged()) {
+        for (int i = 0; i < n; ++i) out[i] = address(indices[i]);
+    } else {
+        const auto* data = static_cast<const std::byte*>(view_.data);
+        for (int i = 0; i < n; ++i) out[i] = data + indices[i] * view_.row_stride;
     }
 }
 

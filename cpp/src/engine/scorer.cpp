@@ -81,20 +81,20 @@ double Scorer::cosine(double dot, double sq_norm, std::int64_t query) const {
     return value > 1.0 ? 1.0 : value < -1.0 ? -1.0 : value;
 }
 
-double Scorer::finish(std::int64_t query, const double* sums) const {
-    switch (metric_) {
-        case Metric::cosine: return cosine(sums[0], sums[1], query);
-        case Metric::euclidean: return std::sqrt(sums[0]);
-        case Metric::jaccard: return sums[1] == 0.0 ? 0.0 : 1.0 - sums[0] / sums[1];
-        default: return sums[0];
-    }
-}
-
 void Scorer::values(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const {
     double sums[2 * kGroup];
     canonical_(queries_.data() + static_cast<std::size_t>(query) * query_bytes_, rows, next, n_rows,
                n_cols_, sums);
-    for (int i = 0; i < n_rows; ++i) out[i] = finish(query, sums + 2 * i);
+    const auto finish = [&](auto value_of) {
+        for (int i = 0; i < n_rows; ++i) out[i] = value_of(sums[2 * i], sums[2 * i + 1]);
+    };
+    switch (metric_) {
+        case Metric::cosine: return finish([&](double dot, double sq_norm) { return cosine(dot, sq_norm, query); });
+        case Metric::euclidean: return finish([](double sum, double) { return std::sqrt(sum); });
+        case Metric::jaccard:
+            return finish([](double both, double either) { return either == 0.0 ? 0.0 : 1.0 - both / either; });
+        default: return finish([](double sum, double) { return sum; });
+    }
 }
 
 double sq_norm(const kernel::KernelTable& table, Metric metric, Dtype dtype, const void* row, std::size_t n_cols) {

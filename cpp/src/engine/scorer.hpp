@@ -53,10 +53,8 @@ public:
     // `next`: for each row one that will be read soon, or null.
     void scores(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const {
         values(query, rows, next == nullptr ? rows : next, n_rows, out);
-        for (int i = 0; i < n_rows; ++i) {
-            const double rounded = round_to(type_, out[i]);
-            out[i] = is_similarity(metric_) ? rounded : -rounded;
-        }
+        const double sign = is_similarity(metric_) ? 1.0 : -1.0;
+        for (int i = 0; i < n_rows; ++i) out[i] = sign * round_to(type_, out[i]);
     }
     double score(std::int64_t query, const void* row) const {
         double result;
@@ -74,7 +72,6 @@ public:
 
 private:
     void values(std::int64_t query, const void* const* rows, const void* const* next, int n_rows, double* out) const;
-    double finish(std::int64_t query, const double* sums) const;
     double cosine(double dot, double sq_norm, std::int64_t query) const;
 
     Metric metric_;

@@ -37,6 +37,11 @@ struct Avx2 {
         _mm256_storeu_ps(p, a.low);
         _mm256_storeu_ps(p + 8, a.high);
     }
+    static EMBMATH_INLINE void stream(float* p, F32 a) noexcept {
+        _mm256_stream_ps(p, a.low);
+        _mm256_stream_ps(p + 8, a.high);
+    }
+    static EMBMATH_INLINE void fence() noexcept { _mm_sfence(); }
     static EMBMATH_INLINE F32 fma(F32 a, F32 b, F32 c) noexcept {
         return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
     }
@@ -79,6 +84,10 @@ struct Avx2 {
     static EMBMATH_INLINE void store(double* p, F64 a) noexcept {
         EMBMATH_UNROLL
         for (int i = 0; i < 4; ++i) _mm256_storeu_pd(p + 4 * i, a.part[i]);
+    }
+    static EMBMATH_INLINE void stream(double* p, F64 a) noexcept {
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) _mm256_stream_pd(p + 4 * i, a.part[i]);
     }
     static EMBMATH_INLINE F64 widen(F32 a) noexcept {
         return {{_mm256_cvtps_pd(_mm256_castps256_ps128(a.low)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.low, 1)),
@@ -171,15 +180,17 @@ struct Avx2 {
         return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
                 _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
     }
-    static EMBMATH_INLINE void store_f32(core::F16, std::uint16_t* p, F32 a) noexcept {
+    template <class D>
+    static EMBMATH_INLINE void store_f32(D dtype, std::uint16_t* p, F32 a) noexcept {
         __m128i* halves = reinterpret_cast<__m128i*>(p);
-        _mm_storeu_si128(halves, _mm256_cvtps_ph(a.low, _MM_FROUND_TO_NEAREST_INT));
-        _mm_storeu_si128(halves + 1, _mm256_cvtps_ph(a.high, _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128(halves, round8(dtype, a.low));
+        _mm_storeu_si128(halves + 1, round8(dtype, a.high));
     }
-    static EMBMATH_INLINE void store_f32(core::BF16, std::uint16_t* p, F32 a) noexcept {
-        __m128i* halves = reinterpret_cast<__m128i*>(p);
-        _mm_storeu_si128(halves, narrow_bf16(a.low));
-        _mm_storeu_si128(halves + 1, narrow_bf16(a.high));
+    template <class D>
+    static EMBMATH_INLINE void stream_f32(D dtype, std::uint16_t* p, F32 a, F32 b) noexcept {
+        __m256i* halves = reinterpret_cast<__m256i*>(p);
+        _mm256_stream_si256(halves, _mm256_set_m128i(round8(dtype, a.high), round8(dtype, a.low)));
+        _mm256_stream_si256(halves + 1, _mm256_set_m128i(round8(dtype, b.high), round8(dtype, b.low)));
     }
 
     // Four 8x8 transpositions; the off-diagonal ones change places.
@@ -212,6 +223,14 @@ struct Avx2 {
         const __m256i* halves = reinterpret_cast<const __m256i*>(p);
         return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
     }
+    static EMBMATH_INLINE I32 load(const std::uint8_t* p) noexcept {
+        const __m256i* halves = reinterpret_cast<const __m256i*>(p);
+        return {_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)};
+    }
+    static EMBMATH_INLINE I32 load_part(const std::uint8_t* p, std::size_t n) noexcept {
+        if (n < 32) return {load_part8(p, n), _mm256_setzero_si256()};
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), load_part8(p + 32, n - 32)};
+    }
     static EMBMATH_INLINE I32 broadcast(std::uint32_t value) noexcept {
         const __m256i v = _mm256_set1_epi32(static_cast<int>(value));
         return {v, v};
@@ -234,8 +253,24 @@ struct Avx2 {
         return {_mm256_srli_epi32(a.low, N), _mm256_srli_epi32(a.high, N)};
     }
     static EMBMATH_INLINE I32 popcount(I32 a) noexcept { return {popcount8(a.low), popcount8(a.high)}; }
+    static EMBMATH_INLINE std::uint32_t sum(I32 a) noexcept {
+        const __m256i eight = _mm256_add_epi32(a.low, a.high);
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+        return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1))));
+    }
+    static EMBMATH_INLINE void sum_each(I32 a, I32 b, I32 c, I32 d, std::uint32_t* out) noexcept {
+        const __m256i ab = _mm256_hadd_epi32(_mm256_add_epi32(a.low, a.high), _mm256_add_epi32(b.low, b.high));
+        const __m256i cd = _mm256_hadd_epi32(_mm256_add_epi32(c.low, c.high), _mm256_add_epi32(d.low, d.high));
+        const __m256i all = _mm256_hadd_epi32(ab, cd);
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), four);
+    }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept {
         return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
+    }
+    static EMBMATH_INLINE F32 as_f32(I32 a) noexcept {
+        return {_mm256_castsi256_ps(a.low), _mm256_castsi256_ps(a.high)};
     }
     static EMBMATH_INLINE I32 to_i32(F32 a) noexcept {
         return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)};
@@ -256,6 +291,30 @@ struct Avx2 {
     }
 
 private:
+    static EMBMATH_INLINE __m128i round8(core::F16, __m256 a) noexcept {
+        return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT);
+    }
+    // To nearest, ties to even, by adding almost half; NaN keeps its sign and becomes quiet.
+    static EMBMATH_INLINE __m128i round8(core::BF16, __m256 a) noexcept {
+        const __m256i bits = _mm256_castps_si256(a), high = _mm256_srli_epi32(bits, 16);
+        const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+        const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+        const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+        const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
+        const __m256i rounded = _mm256_blendv_epi8(_mm256_srli_epi32(sum, 16), quiet, is_nan);
+        return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+    }
+    // Whole words by a masked load, which faults on none of the others; then the bytes of a last one.
+    static EMBMATH_INLINE __m256i load_part8(const std::uint8_t* p, std::size_t n) noexcept {
+        const __m256i word = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i n_words = _mm256_set1_epi32(static_cast<int>(n / 4));
+        const __m256i words = _mm256_maskload_epi32(reinterpret_cast<const int*>(p), _mm256_cmpgt_epi32(n_words, word));
+        if (n % 4 == 0) return words;
+        std::uint32_t rest = 0;
+        for (std::size_t i = n / 4 * 4; i < n; ++i) rest |= std::uint32_t{p[i]} << 8 * (i % 4);
+        const __m256i last = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(rest)), _mm256_cmpeq_epi32(n_words, word));
+        return _mm256_or_si256(words, last);
+    }
     static EMBMATH_INLINE __m256i dot_bytes8(__m256i acc, __m256i rows, __m256i query) noexcept {
         const __m256i pairs = _mm256_maddubs_epi16(rows, query);
         return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -268,17 +327,6 @@ private:
     }
     static EMBMATH_INLINE __m256 widen_bf16(__m128i halves) noexcept {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
-    }
-    // To nearest, ties to even, by adding just less than half; a NaN keeps its high bits, quieted.
-    static EMBMATH_INLINE __m128i narrow_bf16(__m256 a) noexcept {
-        const __m256i bits = _mm256_castps_si256(a), high = _mm256_srli_epi32(bits, 16);
-        const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
-        const __m256i half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), odd);
-        const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
-        const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
-        const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-        const __m256i narrow = _mm256_blendv_epi8(rounded, quiet, is_nan);
-        return _mm_packus_epi32(_mm256_castsi256_si128(narrow), _mm256_extracti128_si256(narrow, 1));
     }
     // A table of nibble counts, then two widening additions of neighbours.
     static EMBMATH_INLINE __m256i popcount8(__m256i a) noexcept {

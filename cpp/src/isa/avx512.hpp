@@ -28,6 +28,8 @@ struct Avx512 {
     static EMBMATH_INLINE F32 load(const float* p) noexcept { return _mm512_loadu_ps(p); }
     static EMBMATH_INLINE F32 broadcast(float value) noexcept { return _mm512_set1_ps(value); }
     static EMBMATH_INLINE void store(float* p, F32 a) noexcept { _mm512_storeu_ps(p, a); }
+    static EMBMATH_INLINE void stream(float* p, F32 a) noexcept { _mm512_stream_ps(p, a); }
+    static EMBMATH_INLINE void fence() noexcept { _mm_sfence(); }
     static EMBMATH_INLINE F32 fma(F32 a, F32 b, F32 c) noexcept { return _mm512_fmadd_ps(a, b, c); }
     static EMBMATH_INLINE F32 add(F32 a, F32 b) noexcept { return _mm512_add_ps(a, b); }
     static EMBMATH_INLINE F32 sub(F32 a, F32 b) noexcept { return _mm512_sub_ps(a, b); }
@@ -44,6 +46,10 @@ struct Avx512 {
     static EMBMATH_INLINE void store(double* p, F64 a) noexcept {
         _mm512_storeu_pd(p, a.low);
         _mm512_storeu_pd(p + 8, a.high);
+    }
+    static EMBMATH_INLINE void stream(double* p, F64 a) noexcept {
+        _mm512_stream_pd(p, a.low);
+        _mm512_stream_pd(p + 8, a.high);
     }
     static EMBMATH_INLINE F64 widen(F32 a) noexcept {
         return {_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1))};
@@ -98,20 +104,23 @@ struct Avx512 {
     static EMBMATH_INLINE F32 load_f32(core::U8, const std::uint8_t* p) noexcept {
         return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
     }
+    // Two halves straight from memory: no lane has to change places.
     static EMBMATH_INLINE F64 load_f64(core::F32, const float* p) noexcept {
-        return widen(load(p));
+        return {_mm512_cvtps_pd(_mm256_loadu_ps(p)), _mm512_cvtps_pd(_mm256_loadu_ps(p + 8))};
     }
-    static EMBMATH_INLINE void store_f32(core::F16, std::uint16_t* p, F32 a) noexcept {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+    static EMBMATH_INLINE F64 load_f64(core::F16, const std::uint16_t* p) noexcept {
+        const __m128i* halves = reinterpret_cast<const __m128i*>(p);
+        return {_mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128(halves))),
+                _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128(halves + 1)))};
     }
-    // To nearest, ties to even, by adding just less than half; a NaN keeps its high bits, quieted.
-    static EMBMATH_INLINE void store_f32(core::BF16, std::uint16_t* p, F32 a) noexcept {
-        const __m512i bits = _mm512_castps_si512(a), high = _mm512_srli_epi32(bits, 16);
-        const __m512i half = _mm512_add_epi32(_mm512_set1_epi32(0x7fff), _mm512_and_si512(high, _mm512_set1_epi32(1)));
-        const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half), 16);
-        const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
-        const __m512i narrow = _mm512_mask_or_epi32(rounded, is_nan, high, _mm512_set1_epi32(0x40));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(narrow));
+    template <class D>
+    static EMBMATH_INLINE void store_f32(D dtype, std::uint16_t* p, F32 a) noexcept {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round(dtype, a));
+    }
+    template <class D>
+    static EMBMATH_INLINE void stream_f32(D dtype, std::uint16_t* p, F32 a, F32 b) noexcept {
+        const __m512i line = _mm512_inserti64x4(_mm512_castsi256_si512(round(dtype, a)), round(dtype, b), 1);
+        _mm512_stream_si512(reinterpret_cast<__m512i*>(p), line);
     }
 
     // 4x4 of 4x4: floats within 128-bit quarters, then the quarters themselves.
@@ -153,6 +162,10 @@ struct Avx512 {
     }
 
     static EMBMATH_INLINE I32 load(const std::uint32_t* p) noexcept { return _mm512_loadu_si512(p); }
+    static EMBMATH_INLINE I32 load(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
+    static EMBMATH_INLINE I32 load_part(const std::uint8_t* p, std::size_t n) noexcept {
+        return _mm512_maskz_loadu_epi8((std::uint64_t{1} << n) - 1, p);
+    }
     static EMBMATH_INLINE I32 broadcast(std::uint32_t v) noexcept { return _mm512_set1_epi32(static_cast<int>(v)); }
     static EMBMATH_INLINE void store(std::uint32_t* p, I32 a) noexcept { _mm512_storeu_si512(p, a); }
     static EMBMATH_INLINE I32 add(I32 a, I32 b) noexcept { return _mm512_add_epi32(a, b); }
@@ -160,7 +173,22 @@ struct Avx512 {
     static EMBMATH_INLINE I32 bit_xor(I32 a, I32 b) noexcept { return _mm512_xor_si512(a, b); }
     template <int N>
     static EMBMATH_INLINE I32 shift_right(I32 a) noexcept { return _mm512_srli_epi32(a, N); }
+    static EMBMATH_INLINE std::uint32_t sum(I32 a) noexcept {
+        const __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+        return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1))));
+    }
+    static EMBMATH_INLINE void sum_each(I32 a, I32 b, I32 c, I32 d, std::uint32_t* out) noexcept {
+        const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out), four);
+    }
     static EMBMATH_INLINE F32 to_f32(I32 a) noexcept { return _mm512_cvtepi32_ps(a); }
+    static EMBMATH_INLINE F32 as_f32(I32 a) noexcept { return _mm512_castsi512_ps(a); }
     static EMBMATH_INLINE I32 to_i32(F32 a) noexcept { return _mm512_cvtps_epi32(a); }
     static EMBMATH_INLINE I32 truncate(F32 a) noexcept { return _mm512_cvttps_epi32(a); }
     static EMBMATH_INLINE I32 truncate(F64 a) noexcept {
@@ -187,6 +215,16 @@ struct Avx512 {
     }
 
 private:
+    static EMBMATH_INLINE __m256i round(core::F16, F32 a) noexcept { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
+    // To nearest, ties to even, by adding almost half; NaN keeps its sign and becomes quiet.
+    static EMBMATH_INLINE __m256i round(core::BF16, F32 a) noexcept {
+        const __m512i bits = _mm512_castps_si512(a), high = _mm512_srli_epi32(bits, 16);
+        const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+        const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        const __mmask16 is_nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+        const __m512i quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+        return _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(is_nan, _mm512_srli_epi32(sum, 16), quiet));
+    }
     static EMBMATH_INLINE __m512i join(__m256i high, __m256i low) noexcept {
         return _mm512_or_si512(_mm512_slli_epi64(_mm512_cvtepu32_epi64(high), 32), _mm512_cvtepu32_epi64(low));
     }

@@ -2,12 +2,13 @@
 // 16-lane values, whatever registers those take: lanes are rows of a packed block (F32, I32) or the
 // sixteen strided lanes of the canonical sum (F64). A missing verb is one readable error here.
 //
-// Optional: load_f32(D, p) / load_f64(D, p) / store_f32(D, p, v) for a dtype D the hardware converts;
-// kernel/load.hpp falls back to the scalar decode of core/dtype.hpp. store_bits(p, bits): 64 bits as bytes
-// 0 and 1, the lowest first.
+// Optional, for a dtype D that the hardware converts: load_f32(D, p), load_f64(D, p), store_f32(D, p, v),
+// and for a line of 32 stream_f32(D, p, v, w); kernel/load.hpp falls back to the scalar decode of
+// core/dtype.hpp. store_bits(p, bits): 64 bits as bytes 0 and 1, the lowest first.
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 
 #include "core/order_key.hpp"
@@ -30,8 +31,8 @@ inline constexpr int kFullCodes = 127, kPairSafeCodes = 64;
 template <class I>
 concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, typename I::F32 (&block)[16],
                        const float* f_in, float* f_out, const double* g_in, double* g_out,
-                       const std::uint32_t* i_in, std::uint32_t* i_out, std::uint8_t* b_out, core::Key* keys,
-                       Mask mask) {
+                       const std::uint32_t* i_in, std::uint32_t* i_out, const std::uint8_t* b_in,
+                       std::uint8_t* b_out, std::size_t n, core::Key* keys, Mask mask) {
     { I::name } -> std::convertible_to<const char*>;
     { I::tile(1).queries } -> std::convertible_to<int>;        // register tile for up to this many queries
     { I::canonical_rows } -> std::convertible_to<int>;         // rows whose float64 sums fit the registers
@@ -39,6 +40,8 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::load(f_in) } -> std::same_as<typename I::F32>;
     { I::broadcast(1.0F) } -> std::same_as<typename I::F32>;
     { I::store(f_out, f) };
+    { I::stream(f_out, f) };  // past the caches where there is a way; 64-byte aligned
+    { I::fence() };           // what was streamed comes before what follows
     { I::fma(f, f, f) } -> std::same_as<typename I::F32>;  // a * b + c, one rounding where available
     { I::add(f, f) } -> std::same_as<typename I::F32>;
     { I::sub(f, f) } -> std::same_as<typename I::F32>;
@@ -57,6 +60,7 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::widen(f) } -> std::same_as<typename I::F64>;
     { I::narrow(g) } -> std::same_as<typename I::F32>;
     { I::store(g_out, g) };
+    { I::stream(g_out, g) };
     { I::fma(g, g, g) } -> std::same_as<typename I::F64>;
     { I::add(g, g) } -> std::same_as<typename I::F64>;
     { I::sub(g, g) } -> std::same_as<typename I::F64>;
@@ -69,6 +73,8 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::sum(g) } -> std::same_as<double>;  // the canonical tree: 8+8, 4+4, 2+2, 1+1
 
     { I::load(i_in) } -> std::same_as<typename I::I32>;
+    { I::load(b_in) } -> std::same_as<typename I::I32>;          // 64 bytes, wherever they lie
+    { I::load_part(b_in, n) } -> std::same_as<typename I::I32>;  // n < 64 bytes, zeros after them; reads no others
     { I::broadcast(std::uint32_t{1}) } -> std::same_as<typename I::I32>;
     { I::store(i_out, i) };
     { I::add(i, i) } -> std::same_as<typename I::I32>;
@@ -76,7 +82,10 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::bit_xor(i, i) } -> std::same_as<typename I::I32>;
     { I::template shift_right<4>(i) } -> std::same_as<typename I::I32>;  // zeros from above
     { I::popcount(i) } -> std::same_as<typename I::I32>;
+    { I::sum(i) } -> std::same_as<std::uint32_t>;
+    { I::sum_each(i, i, i, i, i_out) };                     // four sums at once, for less than four times one
     { I::to_f32(i) } -> std::same_as<typename I::F32>;
+    { I::as_f32(i) } -> std::same_as<typename I::F32>;     // the same bits
     { I::to_i32(f) } -> std::same_as<typename I::I32>;     // to nearest, ties to even
     { I::truncate(f) } -> std::same_as<typename I::I32>;   // towards zero
     { I::truncate(g) } -> std::same_as<typename I::I32>;   // towards zero

@@ -44,6 +44,9 @@ struct Scalar {
     static EMBMATH_INLINE void store(T* p, const Lanes<T>& a) noexcept {
         for (int l = 0; l < kLanes; ++l) p[l] = a.lane[l];
     }
+    template <class T>
+    static EMBMATH_INLINE void stream(T* p, const Lanes<T>& a) noexcept { store(p, a); }
+    static EMBMATH_INLINE void fence() noexcept {}
 
     template <class T>
     static EMBMATH_INLINE Lanes<T> add(const Lanes<T>& a, const Lanes<T>& b) noexcept {
@@ -121,6 +124,20 @@ struct Scalar {
         return a.lane[0];
     }
 
+    static EMBMATH_INLINE I32 load(const std::uint8_t* p) noexcept { return load_part(p, sizeof(I32)); }
+    static EMBMATH_INLINE I32 load_part(const std::uint8_t* p, std::size_t n) noexcept {
+        I32 out{};
+        __builtin_memcpy(out.lane, p, n);
+        return out;
+    }
+    static EMBMATH_INLINE std::uint32_t sum(const I32& a) noexcept {
+        std::uint32_t total = 0;
+        for (int l = 0; l < kLanes; ++l) total += a.lane[l];
+        return total;
+    }
+    static EMBMATH_INLINE void sum_each(const I32& a, const I32& b, const I32& c, const I32& d, std::uint32_t* out) noexcept {
+        out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
+    }
     static EMBMATH_INLINE I32 bit_and(const I32& a, const I32& b) noexcept {
         return fill<std::uint32_t>([&](int l) { return a.lane[l] & b.lane[l]; });
     }
@@ -142,6 +159,9 @@ struct Scalar {
     }
     static EMBMATH_INLINE F32 to_f32(const I32& a) noexcept {
         return fill<float>([&](int l) { return static_cast<float>(static_cast<std::int32_t>(a.lane[l])); });
+    }
+    static EMBMATH_INLINE F32 as_f32(const I32& a) noexcept {
+        return fill<float>([&](int l) { return core::bit_cast<float>(a.lane[l]); });
     }
     // Adding and removing 1.5 * 2^23 rounds to an integer; what lies beyond 2^22 is nobody's code.
     static EMBMATH_INLINE I32 to_i32(const F32& a) noexcept {

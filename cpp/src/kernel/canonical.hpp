@@ -65,8 +65,8 @@ EMBMATH_INLINE void canonical_rows(const double* query, const void* const* rows,
         EMBMATH_UNROLL
         for (int r = 0; r < R; ++r) {
             // Into L2: float64 sums fill the scheduler before enough cache misses are in flight, and a
-            // scan stays at 9 of 15 GB/s without. A prefetch past the last row never faults.
-            __builtin_prefetch(ahead[r] + col, 0, 2);
+            // scan stays at 9 of 15 GB/s without.
+            prefetch_lanes(ahead[r] + col);
             state[r].step(query + col, load_f64<I, D>(x[r] + col));
         }
     }
@@ -91,48 +91,84 @@ void canonical(const void* query, const void* const* rows, const void* const* ne
     for (; row < n_rows; ++row) canonical_rows<I, D, op, 1>(q, rows + row, next + row, n_cols, sums + 2 * row);
 }
 
-template <class I>
-EMBMATH_INLINE double sum_counts(typename I::I32 counts) noexcept {
-    Buffer<std::uint32_t> lanes;
-    I::store(lanes.lane, counts);
-    std::uint64_t total = 0;
-    for (int l = 0; l < kLanes; ++l) total += lanes.lane[l];
-    return static_cast<double>(total);
-}
-
 // Packed bits. hamming: sums[2 r] = differing bits; jaccard: bits in both, bits in either.
 template <class I, CanonicalOp op>
-EMBMATH_INLINE void count_row(const std::uint8_t* query, const std::uint8_t* row, std::size_t n_bytes, double* sums) noexcept {
-    constexpr std::size_t kBytes = kLanes * sizeof(std::uint32_t);
-    auto first = I::broadcast(std::uint32_t{0});
-    auto second = first;
-    for (std::size_t byte = 0; byte < n_bytes; byte += kBytes) {
-        const std::size_t n = n_bytes - byte < kBytes ? n_bytes - byte : kBytes;
-        Buffer<std::uint32_t> q_words{}, x_words{};
-        __builtin_memcpy(q_words.lane, query + byte, n);
-        __builtin_memcpy(x_words.lane, row + byte, n);
-        const auto a = I::load(q_words.lane);
-        const auto b = I::load(x_words.lane);
-        const auto differing = I::popcount(I::bit_xor(a, b));
+struct CountState {
+    typename I::I32 first = I::broadcast(std::uint32_t{0});
+    typename I::I32 second = I::broadcast(std::uint32_t{0});
+
+    EMBMATH_INLINE void step(typename I::I32 query, typename I::I32 x) noexcept {
+        const auto differing = I::popcount(I::bit_xor(query, x));
         if constexpr (op == CanonicalOp::hamming) {
             first = I::add(first, differing);
         } else {
-            const auto both = I::popcount(I::bit_and(a, b));
+            const auto both = I::popcount(I::bit_and(query, x));
             first = I::add(first, both);
             second = I::add(second, I::add(both, differing));
         }
     }
-    sums[0] = sum_counts<I>(first);
-    sums[1] = sum_counts<I>(second);
+};
+
+// Rows side by side: what their counts are added up by.
+inline constexpr int kCountRows = 4;
+
+// R: kCountRows, or 1.
+template <class I, CanonicalOp op, int R>
+EMBMATH_INLINE void count_rows(const std::uint8_t* query, const void* const* rows, const void* const* next,
+                               std::size_t n_bytes, double* sums) noexcept {
+    constexpr std::size_t kBytes = kLanes * sizeof(std::uint32_t);
+    const std::uint8_t *x[R], *ahead[R];
+    CountState<I, op> state[R];
+    EMBMATH_UNROLL
+    for (int r = 0; r < R; ++r) {
+        x[r] = static_cast<const std::uint8_t*>(rows[r]);
+        ahead[r] = static_cast<const std::uint8_t*>(next[r]);
+    }
+    std::size_t byte = 0;
+    for (; byte + kBytes <= n_bytes; byte += kBytes) {
+        const auto words = I::load(query + byte);
+        EMBMATH_UNROLL
+        for (int r = 0; r < R; ++r) {
+            // The hardware starts anew with every page of 42 rows: 2.5 instead of 4 ns for one of 96 bytes.
+            __builtin_prefetch(ahead[r] + byte, 0, 3);
+            state[r].step(words, I::load(x[r] + byte));
+        }
+    }
+    if (byte < n_bytes) {
+        const auto words = I::load_part(query + byte, n_bytes - byte);
+        EMBMATH_UNROLL
+        for (int r = 0; r < R; ++r) {
+            __builtin_prefetch(ahead[r] + byte, 0, 3);
+            state[r].step(words, I::load_part(x[r] + byte, n_bytes - byte));
+        }
+    }
+    std::uint32_t first[R], second[R] = {};
+    if constexpr (R == kCountRows) {
+        I::sum_each(state[0].first, state[1].first, state[2].first, state[3].first, first);
+        if constexpr (op == CanonicalOp::jaccard) {
+            I::sum_each(state[0].second, state[1].second, state[2].second, state[3].second, second);
+        }
+    } else {
+        first[0] = I::sum(state[0].first);
+        second[0] = I::sum(state[0].second);
+    }
+    EMBMATH_UNROLL
+    for (int r = 0; r < R; ++r) {
+        // Signed: unsigned numbers take longer to convert, and no row has 2^31 bits.
+        sums[2 * r] = static_cast<double>(static_cast<std::int32_t>(first[r]));
+        sums[2 * r + 1] = static_cast<double>(static_cast<std::int32_t>(second[r]));
+    }
 }
 
 template <class I, CanonicalOp op>
-void count_bits(const void* query, const void* const* rows, const void* const*, int n_rows, std::size_t n_bytes,
+void count_bits(const void* query, const void* const* rows, const void* const* next, int n_rows, std::size_t n_bytes,
                 double* sums) noexcept {
-    for (int row = 0; row < n_rows; ++row) {
-        count_row<I, op>(static_cast<const std::uint8_t*>(query), static_cast<const std::uint8_t*>(rows[row]), n_bytes,
-                         sums + 2 * row);
+    const auto* q = static_cast<const std::uint8_t*>(query);
+    int row = 0;
+    for (; row + kCountRows <= n_rows; row += kCountRows) {
+        count_rows<I, op, kCountRows>(q, rows + row, next + row, n_bytes, sums + 2 * row);
     }
+    for (; row < n_rows; ++row) count_rows<I, op, 1>(q, rows + row, next + row, n_bytes, sums + 2 * row);
 }
 
 }  // namespace embmath::kernel

@@ -69,6 +69,15 @@ EMBMATH_INLINE void store_f32(typename D::storage* p, typename I::F32 value) noe
     }
 }
 
+// Asks for the memory that sixteen elements take. Past the last row it never faults.
+template <class T>
+EMBMATH_INLINE void prefetch_lanes(const T* p) noexcept {
+    constexpr std::size_t kLine = 64;
+    for (std::size_t byte = 0; byte < kLanes * sizeof(T); byte += kLine) {
+        __builtin_prefetch(reinterpret_cast<const char*>(p) + byte, 0, 2);
+    }
+}
+
 // Rounds to the dtype: float64 as is, float32 once, narrower types from the float32 value.
 template <class I, class D>
 EMBMATH_INLINE void store_rounded(typename D::storage* p, typename I::F64 value) noexcept {
@@ -76,6 +85,26 @@ EMBMATH_INLINE void store_rounded(typename D::storage* p, typename I::F64 value)
         I::store(p, value);
     } else {
         store_f32<I, D>(p, I::narrow(value));
+    }
+}
+
+// Elements that fill whole lines of 64 bytes.
+template <class T>
+inline constexpr std::size_t kLineLanes = kLanes * sizeof(T) < 64 ? 64 / sizeof(T) : kLanes;
+
+// The same past the caches, whole lines: kLineLanes elements, as `values(col)` gives them from `col` on.
+template <class I, class D, class Values>
+EMBMATH_INLINE void stream_rounded(typename D::storage* p, const Values& values, std::size_t col) noexcept {
+    if constexpr (D::id == Dtype::f64) {
+        I::stream(p, values(col));
+    } else if constexpr (D::id == Dtype::f32) {
+        I::stream(p, I::narrow(values(col)));
+    } else if constexpr (requires { I::stream_f32(D{}, p, I::narrow(values(col)), I::narrow(values(col))); }) {
+        I::stream_f32(D{}, p, I::narrow(values(col)), I::narrow(values(col + kLanes)));
+    } else {
+        for (std::size_t lane = 0; lane < kLineLanes<typename D::storage>; lane += kLanes) {
+            store_rounded<I, D>(p + lane, values(col + lane));
+        }
     }
 }
 

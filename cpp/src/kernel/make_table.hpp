@@ -44,6 +44,7 @@ constexpr void add_dtypes(KernelTable& table) {
 template <class I, class... Ds>
 constexpr void add_scale(KernelTable& table) {
     ((table.scale[static_cast<int>(Ds::id)] = &scale<I, Ds>), ...);
+    ((table.scale_streamed[static_cast<int>(Ds::id)] = &scale_streamed<I, Ds>), ...);
 }
 
 template <class I, class... Ds>

@@ -59,9 +59,7 @@ void pack_words(const PackArgs& args) noexcept {
         if (row >= args.n_rows) return I::broadcast(0.0F);
         const auto* p = static_cast<const std::uint8_t*>(args.rows[row]) + first_byte;
         const std::size_t left = args.n_cols - first_byte;
-        Buffer<float> words{};
-        __builtin_memcpy(words.lane, p, left < kBytes ? left : kBytes);
-        return I::load(words.lane);
+        return I::as_f32(left < kBytes ? I::load_part(p, left) : I::load(p));
     };
     typename I::F32 cols[kLanes];
     for (std::size_t byte = 0; byte < args.n_cols; byte += kBytes) {

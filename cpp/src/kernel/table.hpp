@@ -164,6 +164,17 @@ struct FinishArgs {
     float* out;
 };
 
+// Rows scaled into consecutive rows of `out`, past the caches: for results that are too large for
+// them. The lines of `out` then need not be read before they are written.
+struct StreamArgs {
+    const void* const* rows;
+    const void* const* next;  // for each row one that will be read soon
+    const double* factors;    // per row
+    int n_rows;
+    std::size_t n_cols;
+    void* out;
+};
+
 using PackFn = void (*)(const PackArgs&) noexcept;
 using EncodeFn = EncodeSums (*)(const EncodeArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
@@ -179,6 +190,7 @@ using CanonicalFn = void (*)(const void* query, const void* const* rows, const v
 using WidenFn = void (*)(const void* row, std::size_t n_cols, double* out) noexcept;
 // out = x * factor in float64, rounded to the row's own type (through float32 if that is narrower).
 using ScaleFn = void (*)(const void* row, std::size_t n_cols, double factor, void* out) noexcept;
+using StreamFn = void (*)(const StreamArgs&) noexcept;
 
 using QuantizeFn = void (*)(const QuantizeArgs&) noexcept;
 using DecodeFn = void (*)(const DecodeArgs&) noexcept;
@@ -213,6 +225,7 @@ struct KernelTable {
     PackBitsFn pack_bits[kDtypeCount];
     UnpackBitsFn unpack_bits[kDtypeCount];
     NibblesFn pack_nibbles, unpack_nibbles;
+    StreamFn scale_streamed[kDtypeCount];
 };
 
 }  // namespace embmath::kernel
