@@ -257,22 +257,25 @@ class TestWhatTheIndexHolds:
     @pytest.mark.parametrize(
         ("codes", "metric", "d", "kept"),
         [
-            ("auto", "cosine", 31, None),
-            ("auto", "cosine", 32, "int8"),
-            ("auto", "dot", 64, "int8"),
-            ("auto", "manhattan", 64, None),
-            ("int8", "sqeuclidean", 1, "int8"),
-            (None, "euclidean", 64, None),
+            ("auto", "cosine", 31, ()),
+            ("auto", "cosine", 32, ("int8",)),
+            ("auto", "dot", 64, ("int8",)),
+            ("auto", "manhattan", 64, ()),
+            ("int8", "sqeuclidean", 1, ("int8",)),
+            ("prefix", "dot", 40, ("prefix",)),
+            (("int4", "prefix", "int8"), "cosine", 64, ("int8", "prefix", "int4")),
+            (None, "euclidean", 64, ()),
+            ((), "euclidean", 64, ()),
         ],
     )
     def test_codes(self, rng, codes, metric, d, kept):
         index = em.Index(normal(rng, 20, d), metric=metric, codes=codes)
         assert index.stats["codes"] == kept
-        assert (index.stats["code_bytes"] > 0) == (kept is not None)
+        assert (index.stats["code_bytes"] > 0) == bool(kept)
 
     @pytest.mark.parametrize("metric", BIT_METRICS)
     def test_no_codes_for_bits(self, rng, metric):
-        assert em.Index(normal(rng, 9, 64, "uint8"), metric=metric).stats["codes"] is None
+        assert em.Index(normal(rng, 9, 64, "uint8"), metric=metric).stats["codes"] == ()
 
     def test_bytes(self, rng):
         """One byte per element and 40 per row, and copies where there are any."""

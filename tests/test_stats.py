@@ -13,7 +13,7 @@ from reference import BIT_METRICS, FLOAT_METRICS, Array
 from strategies import DATA, make
 
 KEYS = {"plan", "stages", "verified", "verify_seconds", "seconds"}
-STAGE_KEYS = {"pairs", "survivors", "bytes", "pack_seconds", "tile_seconds"}
+STAGE_KEYS = {"pairs", "refined", "survivors", "bytes", "pack_seconds", "tile_seconds"}
 
 
 def report(q: Array, x: Array, *args: Any, **options: Any) -> dict[str, Any]:

@@ -519,11 +519,11 @@ class Index:
         """What the index holds: rows, places of removed rows, pages, bytes of each kind."""
         view = self._view()
         keys = ("rows", "removed", "pages", "copied_rows", "code_bytes", "row_bytes", "table_bytes")
-        codes = None if self._core is None else self._core.codes or None
+        codes = () if self._core is None else tuple(self._core.codes)
         return {"codes": codes, **(dict.fromkeys(keys, 0) if view is None else view.stats())}
 
     def __repr__(self) -> str:
-        codes = " + ".join(self.stats["codes"] or ["no"])
+        codes = " + ".join(self.stats["codes"]) or "no"
         return (
             f"<embmath.Index: {self.ntotal} rows x {self.d}, {self._dtype or 'no dtype yet'}, "
             f"{self._metric}, {codes} codes, {self.nbytes / 2**20:.1f} MiB>"
