@@ -36,7 +36,7 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
-        *("_bits", "_codes", "_index", "_quantize", "_rotation", "_runtime", "_search"),
+        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotation", "_runtime", "_search"),
         *("_similarity", "_transform", "_types"),
     },
     "__main__": {"_cli"},
@@ -57,6 +57,7 @@ ALLOWED_IMPORTS = {
     "_bits": {"_arguments", "_arrays", "_core", "_types"},
     "_bson": set(),
     "_codes": {"_arguments", "_arrays", "_bson", "_core", "_grids", "_precisions", "_types"},
+    "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
     "_index": {"_arguments", "_arrays", "_core", "_rotation", "_search", "_types"},
     "_precisions": set(),

@@ -351,7 +351,7 @@ class TestVerification:
         self, isa, metric, nq, scale_bounds
     ):
         q, x = self.clusters()
-        index = em.Index(x, metric=metric)
+        index = em.Index(x, metric=metric, codes="int8")
         reference.assert_all_same(index.search(q[:3]), reference.search(q[:3], x, metric=metric))
         scale_bounds(1, 0, 1)
         with pytest.raises(RuntimeError, match=r"^EMBMATH_VERIFY: query \d+ differs"):

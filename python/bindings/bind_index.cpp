@@ -61,11 +61,13 @@ void remove(Index& index, const Ids& ids, int threads) {
     run_released(threads, py::none(), [&](const Execution& execution) { index.remove(given, n, execution); });
 }
 
-py::dict search(const IndexView& index, const TypedArray& queries, const std::optional<py::array>& mask, bool exclude_self,
+py::dict search(const IndexView& index, const TypedArray& queries, std::int64_t n_cols, const std::optional<py::array>& mask,
+                bool exclude_self,
                 std::optional<double> threshold, bool reject_nan, int threads, const py::object& progress,
                 bool wants_stats, py::array values, Ids ids) {
     const MatrixView q = matrix_view(queries);
     SearchOptions o = search_options(mask, exclude_self, threshold, reject_nan);
+    o.n_cols = n_cols;
     SearchStats stats;
     if (wants_stats) o.stats = &stats;
     void* value_data = values.mutable_data();
@@ -77,10 +79,11 @@ py::dict search(const IndexView& index, const TypedArray& queries, const std::op
     return wants_stats ? as_dict(stats) : py::dict();
 }
 
-py::tuple range_search(const IndexView& index, const TypedArray& queries, ResultType type, const std::optional<py::array>& mask,
-                       bool exclude_self, double threshold, bool reject_nan, int threads, const py::object& progress) {
+py::tuple range_search(const IndexView& index, const TypedArray& queries, std::int64_t n_cols, ResultType type,
+                       const std::optional<py::array>& mask, bool exclude_self, double threshold, bool reject_nan, int threads, const py::object& progress) {
     const MatrixView q = matrix_view(queries);
-    const SearchOptions o = search_options(mask, exclude_self, threshold, reject_nan);
+    SearchOptions o = search_options(mask, exclude_self, threshold, reject_nan);
+    o.n_cols = n_cols;
     const RangeHits hits = run_released(threads, progress, [&](const Execution& execution) {
         return index.range_search(q, o, execution);
     });
@@ -114,16 +117,16 @@ void bind_index(py::module_& m) {
         .def("stats", &stats_dict)
         .def("ids", &all_ids)
         .def("contains", &IndexView::contains, py::arg("id"))
-        .def("search", &search, py::arg("queries"), py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"),
+        .def("search", &search, py::arg("queries"), py::arg("n_cols"), py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"),
              py::arg("reject_nan"), py::arg("threads"), py::arg("progress"), py::arg("stats"), py::arg("values"),
              py::arg("ids"))
-        .def("range_search", [](const IndexView& view, const TypedArray& queries, const std::string& metric,
+        .def("range_search", [](const IndexView& view, const TypedArray& queries, std::int64_t n_cols, const std::string& metric,
                                 const TypedArray& like, const std::optional<py::array>& mask, bool exclude_self,
                                 double threshold, bool reject_nan, int threads, const py::object& progress) {
             const MatrixView q = matrix_view(queries);
-            const ResultType type = score_type(parse_metric(metric), q, matrix_view(like), q.n_cols);
-            return range_search(view, queries, type, mask, exclude_self, threshold, reject_nan, threads, progress);
-        }, py::arg("queries"), py::arg("metric"), py::arg("like"), py::arg("mask"), py::arg("exclude_self"),
+            const ResultType type = score_type(parse_metric(metric), q, matrix_view(like), n_cols);
+            return range_search(view, queries, n_cols, type, mask, exclude_self, threshold, reject_nan, threads, progress);
+        }, py::arg("queries"), py::arg("n_cols"), py::arg("metric"), py::arg("like"), py::arg("mask"), py::arg("exclude_self"),
            py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"), py::arg("progress"))
         .def("reconstruct", [](const IndexView& view, const Ids& ids, py::array out) {
             view.reconstruct(ids.data(), ids.size(), out.mutable_data());

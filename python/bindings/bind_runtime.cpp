@@ -7,6 +7,7 @@ void bind_runtime(py::module_& m) {
     m.def("compiler", &compiler_description);
     m.def("available_isas", &available_isas);
     m.def("active_isa", &active_isa);
+    m.def("multiplies_bytes", &multiplies_bytes);
     m.def("check_forced_isa", &check_forced_isa);
     m.def("force_isa", &force_isa, py::arg("name"));
     m.def("available_memory", &available_memory);

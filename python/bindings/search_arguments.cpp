@@ -30,7 +30,8 @@ SearchOptions search_options(const std::optional<py::array>& mask, bool exclude_
 }
 
 py::dict as_dict(const SearchStats& stats) {
-    constexpr const char* kStageNames[] = {"int8", "float32", "canonical"};
+    // Codes are called by their kind, which a plan with codes begins with.
+    const std::string names[] = {stats.plan.substr(0, stats.plan.find(',')), "float32", "canonical"};
     py::dict stages;
     for (int i = 0; i < 3; ++i) {
         const StageStats& stage = stats.stages[i];
@@ -42,7 +43,7 @@ py::dict as_dict(const SearchStats& stats) {
         entry["bytes"] = stage.bytes;
         entry["pack_seconds"] = stage.pack_seconds;
         entry["tile_seconds"] = stage.tile_seconds;
-        stages[kStageNames[i]] = entry;
+        stages[names[i].c_str()] = entry;
     }
     py::dict all;
     all["plan"] = stats.plan;

@@ -14,6 +14,7 @@ array([[2, 0]])
 
 from ._bits import pack_bits, pack_int4, unpack_bits, unpack_int4
 from ._codes import Codes, dequantize
+from ._funnel import funnel_search
 from ._index import Index
 from ._quantize import fit_ranges, quantize
 from ._rotation import Rotation, fit_rotation
@@ -52,6 +53,7 @@ __all__ = [
     "dtypes",
     "fit_ranges",
     "fit_rotation",
+    "funnel_search",
     "get_num_threads",
     "info",
     "isas",

@@ -191,7 +191,8 @@ class Index:
     def _choose_codes(self, rows: _arrays.Input) -> tuple[str, ...]:
         """What "auto" means for these first rows."""
         d = rows.n_cols
-        if self._metric not in _CODE_METRICS or not _LEAST_CODE_DIMS <= d <= _MOST_CODE_DIMS:
+        has_codes = self._metric in _CODE_METRICS and _core.multiplies_bytes()
+        if not has_codes or not _LEAST_CODE_DIMS <= d <= _MOST_CODE_DIMS:
             return ()
         is_large = (
             rows.n_rows >= _LEAST_ROTATED_ROWS
@@ -211,7 +212,9 @@ class Index:
 
     def _fit(self, rows: _arrays.Input) -> Rotation:
         if rows.dtype in _INTEGERS:
-            raise ValueError(f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}")
+            raise ValueError(
+                f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}"
+            )
         embeddings = _arrays.as_embeddings(rows.array, rows.dtype)
         return fit_rotation(embeddings, normalize=self._metric == "cosine")
 
@@ -282,6 +285,7 @@ class Index:
         queries: Array,
         k: int = 10,
         *,
+        dims: int | None = None,
         mask: Array | None = None,
         exclude_self: bool = False,
         threshold: float | None = None,
@@ -298,6 +302,9 @@ class Index:
         ----------
         queries, k, threshold, pad, nan, out, threads, progress, stats
             As for :func:`search`.
+        dims : int, optional
+            Compare the first `dims` columns only. Codes speak of whole rows and are not used then:
+            many queries make some on the fly, as :func:`search` does.
         mask : array of bool, (ntotal,) or (nq, ntotal), optional
             True: the row may be returned; in the order of :attr:`ids`.
         exclude_self : bool
@@ -340,18 +347,19 @@ class Index:
             stats=stats,
         )
         source, view = self._query(queries), self._view()
+        n_cols = self._leading(dims, source)
         n_rows = 0 if view is None else view.n_rows
         rows = _arrays.row_mask(mask, source.n_rows, n_rows)
         shape = (source.n_rows, k if is_padded else min(k, n_rows))
         values, found = _arrays.top_k_outputs(
-            out, shape, self._score_dtype(source), (source,), rows
+            out, shape, self._score_dtype(source, n_cols), (source,), rows
         )
         options = asked.options | {"mask": rows, "stats": stats is not None, "values": values}
         if view is None:
             options |= {"exclude_self": False, "indices": found}
-            report = _core.search(*self._without_rows(source), **options)
+            report = _core.search(*self._without_rows(source, n_cols), **options)
         else:
-            report = view.search(source.typed, **options, ids=found)
+            report = view.search(source.typed, n_cols, **options, ids=found)
         asked.finish(report)
         return TopK(source.wrap(values), source.wrap(found)) if out is None else TopK(*out)
 
@@ -360,6 +368,7 @@ class Index:
         queries: Array,
         threshold: float,
         *,
+        dims: int | None = None,
         mask: Array | None = None,
         exclude_self: bool = False,
         nan: NanPolicy = "raise",
@@ -372,7 +381,7 @@ class Index:
         ----------
         queries, threshold, nan, threads, progress
             As for :func:`range_search`.
-        mask, exclude_self
+        dims, mask, exclude_self
             As for :meth:`search`.
 
         Returns
@@ -403,14 +412,17 @@ class Index:
             progress=progress,
         )
         source, view = self._query(queries), self._view()
+        n_cols = self._leading(dims, source)
         rows = _arrays.row_mask(mask, source.n_rows, 0 if view is None else view.n_rows)
         options = asked.options | {"mask": rows}
         if view is None:
             options["exclude_self"] = False
-            found = _core.range_search(*self._without_rows(source), **options)
+            found = _core.range_search(*self._without_rows(source, n_cols), **options)
         else:
             like = self._like(source)
-            found = view.range_search(source.typed, metric=self._metric, like=like, **options)
+            found = view.range_search(
+                source.typed, n_cols, metric=self._metric, like=like, **options
+            )
         asked.finish()
         return RangeResult(*(source.wrap(part) for part in found))
 
@@ -432,13 +444,19 @@ class Index:
         """A row of the index' type, where only types matter."""
         return _arrays.row_of(self._dtype or source.dtype, source.n_cols)
 
-    def _without_rows(self, source: _arrays.Input) -> tuple[Any, Any, int, str]:
+    def _leading(self, dims: int | None, source: _arrays.Input) -> int:
+        """How many columns a search compares."""
+        if dims is None:
+            return source.n_cols
+        return _arguments.integer("dims", dims, at_least=1, at_most=source.n_cols)
+
+    def _without_rows(self, source: _arrays.Input, n_cols: int) -> tuple[Any, Any, int, str]:
         """The arguments of a search of no rows at all: for an index that never had any."""
         row, dtype = self._like(source)
-        return source.typed, (row[:0], dtype), source.n_cols, self._metric
+        return source.typed, (row[:0], dtype), n_cols, self._metric
 
-    def _score_dtype(self, source: _arrays.Input) -> np.dtype[Any]:
-        return _core.score_dtype(source.typed, self._like(source), source.n_cols, self._metric)
+    def _score_dtype(self, source: _arrays.Input, n_cols: int) -> np.dtype[Any]:
+        return _core.score_dtype(source.typed, self._like(source), n_cols, self._metric)
 
     def reconstruct(self, ids: Array) -> Array:
         """The rows with these ids.

@@ -46,6 +46,8 @@ ThreadChoice default_threads();
 void set_default_threads(int count);  // 0: back to the environment's rules
 
 std::vector<std::string> available_isas();
+// Whether codes save time here, or only memory.
+bool multiplies_bytes();
 std::string active_isa();
 void check_forced_isa();  // throws ValueError if EMBMATH_FORCE_ISA names what cannot run here
 std::string force_isa(const std::string& name);

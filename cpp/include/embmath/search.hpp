@@ -22,7 +22,7 @@ struct StageStats {
 
 struct SearchStats {
     std::string plan;                   // its stages
-    StageStats stages[3];               // int8, float32, canonical
+    StageStats stages[3];               // codes, float32, canonical
     std::int64_t verified = 0;          // rows scored canonically, beyond those of stages[2]
     double verify_seconds = 0.0;
     double seconds = 0.0;               // of the whole search

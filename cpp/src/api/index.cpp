@@ -68,7 +68,10 @@ public:
             own_rows_ = positions_of_numbers(snapshot, queries.n_rows);
             permission.own_rows = own_rows_.data();
         }
-        call_.emplace(queries, rows_.reader(), rows_.codes(), snapshot.ids_ascend, permission, options, execution);
+        // Codes speak of whole rows: leading columns alone are searched as those of an array.
+        const bool is_whole = options.n_cols == snapshot.options.n_cols;
+        call_.emplace(queries, rows_.reader(options.n_cols), is_whole ? rows_.codes() : nullptr, snapshot.forms->has_any(),
+                      snapshot.ids_ascend, permission, options, execution);
     }
 
     const api::SearchCall& call() const { return *call_; }
@@ -92,7 +95,7 @@ private:
 
 SearchOptions complete(const engine::Snapshot& snapshot, SearchOptions options) {
     options.metric = snapshot.options.metric;
-    options.n_cols = snapshot.options.n_cols;
+    if (options.n_cols == 0) options.n_cols = snapshot.options.n_cols;
     return options;
 }
 

@@ -5,6 +5,7 @@
 namespace embmath {
 
 std::vector<std::string> available_isas() { return dispatch::available_isas(); }
+bool multiplies_bytes() { return dispatch::active().multiplies_bytes; }
 std::string active_isa() { return dispatch::active().name; }
 void check_forced_isa() { dispatch::check_forced(); }
 

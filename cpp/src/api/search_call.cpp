@@ -30,13 +30,13 @@ SearchCall::SearchCall(const MatrixView& queries, const MatrixView& corpus, cons
 }
 
 SearchCall::SearchCall(const MatrixView& queries, const engine::RowReader& corpus, const engine::StoredCodes* codes,
-                       bool ids_ascend, const engine::Permission& permission, const SearchOptions& options,
+                       bool may_use_codes, bool ids_ascend, const engine::Permission& permission, const SearchOptions& options,
                        const Execution& execution)
     : options_(options),
       queries_(queries, options.n_cols),
       corpus_(corpus),
       codes_(codes),
-      may_use_codes_(codes != nullptr),
+      may_use_codes_(may_use_codes),
       ids_ascend_(ids_ascend),
       permission_(permission) {
     check_dtypes(options.metric, corpus.dtype(), queries.dtype, {"index", "queries"});

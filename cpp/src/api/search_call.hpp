@@ -21,9 +21,9 @@ public:
     // Rows of an array.
     SearchCall(const MatrixView& queries, const MatrixView& corpus, const SearchOptions& options, const Execution& execution);
 
-    // Rows of an index, with its codes (null: float32 only) and what a query may return.
-    SearchCall(const MatrixView& queries, const engine::RowReader& corpus, const engine::StoredCodes* codes, bool ids_ascend,
-               const engine::Permission& permission, const SearchOptions& options, const Execution& execution);
+    // Rows of an index, with its codes (null: none), whether any may be used, and what a query may return.
+    SearchCall(const MatrixView& queries, const engine::RowReader& corpus, const engine::StoredCodes* codes, bool may_use_codes,
+               bool ids_ascend, const engine::Permission& permission, const SearchOptions& options, const Execution& execution);
 
     void run(std::int64_t limit, const Execution& execution, const engine::HitSink& sink) const;
     RangeHits run_range(const Execution& execution) const;

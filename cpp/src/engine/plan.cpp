@@ -61,6 +61,8 @@ int code_digits(const SearchSpec& spec, std::int64_t n_rows, std::int64_t limit)
     // Where more than one row in a hundred is wanted, verifying them costs more than the filter saves.
     if (limit != kNoLimit && 100 * limit > n_rows) return 0;
     const std::int64_t least = spec.corpus.dtype() == Dtype::i8 ? kScanQueries + 1 : kCodeQueries;
+    // Codes that an index keeps are used; made on the fly they must pay (scalar kernels: 0.3 of float32).
+    if (spec.codes == nullptr && !spec.table.multiplies_bytes) return 0;
     if (spec.codes == nullptr && (n_queries < least || n_cols < kCodeDims)) return 0;
     const bool is_exact = spec.queries.dtype() == Dtype::i8 && spec.table.code_levels == 127;
     return n_queries <= kWideQueries && !is_exact ? 2 : 1;

@@ -103,6 +103,12 @@ class SnapshotRows {
 public:
     explicit SnapshotRows(const Snapshot& snapshot);
     RowReader reader() const { return RowReader(pages_); }
+    // Of leading columns only.
+    RowReader reader(std::int64_t n_cols) const {
+        PagedRows pages = pages_;
+        pages.n_cols = n_cols;
+        return RowReader(pages);
+    }
     // Null where the index keeps no codes.
     const StoredCodes* codes() const { return codes_.n_panels > 0 ? &codes_ : nullptr; }
 

@@ -17,6 +17,7 @@ struct Avx2 {
 
     static constexpr int canonical_rows = 2;
     static constexpr int code_levels = kPairSafeCodes;
+    static constexpr bool multiplies_bytes = true;
 
     struct F32 {
         __m256 low, high;

@@ -18,6 +18,7 @@ struct Avx512 {
 
     static constexpr int canonical_rows = 4;
     static constexpr int code_levels = kPairSafeCodes;
+    static constexpr bool multiplies_bytes = true;
 
     using F32 = __m512;
     using I32 = __m512i;

@@ -37,6 +37,7 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::tile(1).queries } -> std::convertible_to<int>;        // register tile for up to this many queries
     { I::canonical_rows } -> std::convertible_to<int>;         // rows whose float64 sums fit the registers
     { I::code_levels } -> std::convertible_to<int>;            // kFullCodes or kPairSafeCodes
+    { I::multiplies_bytes } -> std::convertible_to<bool>;      // in hardware, sooner than floats
     { I::load(f_in) } -> std::same_as<typename I::F32>;
     { I::broadcast(1.0F) } -> std::same_as<typename I::F32>;
     { I::store(f_out, f) };

@@ -14,6 +14,7 @@ struct Scalar {
 
     static constexpr int canonical_rows = 1;
     static constexpr int code_levels = kFullCodes;
+    static constexpr bool multiplies_bytes = false;
 
     template <class T>
     struct Lanes {

@@ -52,6 +52,7 @@ constexpr void add_encode(KernelTable& table) {
     ((table.encode[static_cast<int>(Ds::id)] = &encode<I, Ds>), ...);
     table.encode[static_cast<int>(Dtype::i8)] = &encode_exact<I>;
     table.code_levels = I::code_levels;
+    table.multiplies_bytes = I::multiplies_bytes;
 }
 
 template <class I>

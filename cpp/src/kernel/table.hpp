@@ -209,6 +209,7 @@ struct KernelTable {
     EncodeFn encode[kDtypeCount];
     int code_levels;    // largest |query code| that TileOp::code_dot takes
     int code_queries;   // most queries that it takes at once
+    bool multiplies_bytes;  // in hardware: codes save time, not only memory
     TileFn tile[kTileOpCount];
     CodeRowsFn code_rows, nibble_rows;
     SelectFn select[kSelectOpCount];
