@@ -47,10 +47,10 @@ def funnel_search(
 
     Notes
     -----
-    O(nq n dims[0]), several times less than :func:`search` without codes [1]_. It suits models trained
-    for it, or rows rotated by :func:`fit_rotation`. An ``Index(corpus, codes="prefix",
-    rotation=em.fit_rotation(corpus, axes="given"))`` goes down such a funnel, too, bounds what every
-    prefix leaves out, and is exact.
+    O(nq n dims[0]), several times less than :func:`search` without codes [1]_. It suits models
+    trained for it, or rows rotated by :func:`fit_rotation`. An ``Index(corpus, codes="prefix",
+    rotation=em.fit_rotation(corpus, axes="given"))`` goes down such a funnel, too, bounds what
+    every prefix leaves out, and is exact.
 
     References
     ----------

@@ -23,9 +23,9 @@ _LEAST_ROTATED_ROWS, _LEAST_ROTATED_DIMS, _MOST_ROTATED_DIMS = 50_000, 128, 2048
 class Index:
     """Exact search over rows that come and go, several times faster than a matrix product.
 
-    Beside the rows the index keeps one int8 code per element and the bounds that go with them. A
-    search reads the codes, discards every row that provably cannot be among the best, and scores
-    the few others in float64: the answers are those of :func:`search`, bit for bit.
+    Beside the rows the index keeps codes of them and the bounds that go with those. A search reads
+    the codes, discards every row that provably cannot be among the best, and scores the few others
+    in float64: the answers are those of :func:`search`, bit for bit, whichever codes there are.
 
     Parameters
     ----------
@@ -35,9 +35,16 @@ class Index:
         Number of columns, where there is no corpus yet; else known from the first rows.
     metric : str
         As for :func:`search`.
-    codes : {"auto", "int8", None}
-        "auto" keeps int8 codes where they pay (cosine, dot, euclidean and sqeuclidean, from 32
-        dimensions on). None keeps none: searches are those of :func:`search`.
+    codes : {"auto", "int8", "prefix", "int4", None}, or several of these names
+        "int8": one byte per element (cosine, dot, euclidean and sqeuclidean). "prefix": the same of
+        rotated rows, of which most are judged by the leading coordinates alone: for batches.
+        "int4": four bits of fewer coordinates: for one or a few queries. A search takes whichever
+        suits it. None keeps none: searches are those of :func:`search`. "auto" chooses from the
+        first rows: "prefix" and "int4" for 50,000 rows and more whose principal axes say enough,
+        else "int8"; none where codes do not pay. :attr:`stats` tells what was chosen.
+    rotation : Rotation, optional
+        For "prefix" and "int4"; cosine: of rows of length 1. Default: fitted to the first rows.
+        One that fits badly costs time, never a neighbour.
     ids : array of int64, (n,), optional
         Names of the rows in results, not negative, each once. Default: 0, 1, 2, ...
     rows : {"reference", "copy"}
@@ -56,7 +63,9 @@ class Index:
 
     Notes
     -----
-    Memory beside the rows: d bytes of codes and 40 bytes of scalars, ids and places per row. Any
+    Memory beside the rows: d bytes of codes ("int8", "prefix"), d/4 or less ("int4"), and 40 to 60
+    bytes of scalars, ids and places per row. Fitting and applying a rotation takes as long as some
+    hundred queries. Any
     number of threads may search at once; one change at a time is made, and a search sees all of it
     or nothing. Equal scores are ordered by id. The bound is that of Cauchy and Schwarz on what the
     codes leave out, with the code's own direction projected out.
@@ -96,7 +105,8 @@ class Index:
         self._dtype: str | None = None
         if self._codes and metric not in _CODE_METRICS:
             raise ValueError(
-                f"codes: {self._codes[0]!r} goes with {', '.join(_CODE_METRICS)}, got metric {metric!r}"
+                f"codes: {self._codes[0]!r} goes with {', '.join(_CODE_METRICS)}, "
+                f"got metric {metric!r}"
             )
         self._first = threading.RLock()
         self._is_busy = False

@@ -106,11 +106,13 @@ class Rotation:
         values -= (axes.astype(np.float64) @ self.mean).astype(np.float32)
         return source.wrap(values[0] if source.array.ndim == 1 else values)
 
+    def _leading_share(self) -> float:
+        total = self.variance.sum()
+        return float(self.variance[: (self.dims + 1) // 2].sum() / total) if total > 0 else 0.0
+
     def leads(self) -> bool:
         """Whether the first half of the coordinates says enough to judge most rows by."""
-        total = self.variance.sum()
-        half = self.variance[: (self.dims + 1) // 2].sum()
-        return bool(total > 0 and half >= _LEADING_SHARE * total)
+        return self._leading_share() >= _LEADING_SHARE
 
     def coding_basis(self) -> tuple[Any, Any, Any]:
         """Mean, axes and standard deviations for codes: blocks of coordinates mixed at random.
@@ -129,9 +131,10 @@ class Rotation:
         return self.mean, axes.astype(np.float32), spread
 
     def __repr__(self) -> str:
-        kept = self.variance.sum()
-        half = self.variance[: (self.dims + 1) // 2].sum() / kept if kept > 0 else 0.0
-        return f"<embmath.Rotation: {self.d} -> {self.dims}, first half holds {half:.0%} of the variance>"
+        return (
+            f"<embmath.Rotation: {self.d} -> {self.dims}, "
+            f"the first half holds {self._leading_share():.0%} of the variance>"
+        )
 
 
 def fit_rotation(
