@@ -538,8 +538,7 @@ class Index:
         """
         from . import _index_file
 
-        if metadata is not None and not isinstance(metadata, Mapping):
-            raise TypeError(f"metadata: expected a mapping, got {type(metadata).__name__}")
+        given = self._metadata if metadata is None else metadata
         core = self._core  # before the others, which are complete once it is there
         state = _index_file.State(
             metric=self._metric,
@@ -549,7 +548,7 @@ class Index:
             dim=self._dim,
             dtype=self._dtype,
             core=core,
-            metadata=dict(self._metadata if metadata is None else metadata),
+            metadata=_arguments.strings("metadata", given),
         )
         _index_file.save(path, state, _arguments.progress(progress))
 

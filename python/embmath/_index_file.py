@@ -26,6 +26,7 @@ _DTYPES = {
 }
 _BASIS = {"mean": ("F64", 1), "vectors": ("F32", 2), "spread": ("F64", 1), "defect": ("F64", 1)}
 _ROTATION = {"mean": ("F64", 1), "basis": ("F32", 2), "variance": ("F64", 1)}
+_ROUNDING = 1e-9
 _INDEX, _USER = "index.", "user."
 
 
@@ -103,13 +104,14 @@ def _state(file: _files.File, *, is_in_memory: bool, trusts_basis: bool, threads
     if "rows" in file.tensors:
         dtype = _DTYPES.get(file.dtypes["rows"], "")
         basis = _tensors(file, "basis", _BASIS)
+        defect = None if basis is None else _single("basis.defect", basis[3])
         has_codes = strings.number("codes_layout") == _core.CODES_LAYOUT
         core = _core.Index.restore(
             metric=strings.text("metric"),
             dtype=dtype,
             n_cols=dim,
             codes=_names(codes),
-            basis=None if basis is None else (*basis[:3], _defect(basis[3], trusts_basis)),
+            basis=None if basis is None else (*basis[:3], defect if trusts_basis else None),
             copies_rows=copies_rows,
             arrays=[
                 (name, file.dtypes[name], array)
@@ -124,6 +126,8 @@ def _state(file: _files.File, *, is_in_memory: bool, trusts_basis: bool, threads
             is_in_memory=is_in_memory,
             threads=threads,
         )
+        if defect is not None and not trusts_basis:
+            _check_defect(core, defect)
     elif any(not name.startswith("rotation.") for name in file.tensors):
         raise ValueError("rows: expected a tensor, got none")
     return State(
@@ -146,10 +150,17 @@ def _names(codes: str) -> tuple[str, ...]:
     return tuple(codes.split(",")) if codes else ()
 
 
-def _defect(defect: Any, is_trusted: bool) -> float | None:
-    if defect.shape != (1,):
-        raise ValueError(f"basis.defect: expected one number, got shape {defect.shape}")
-    return float(defect[0]) if is_trusted else None
+def _single(name: str, array: Any) -> float:
+    if array.shape != (1,):
+        raise ValueError(f"{name}: expected one number, got shape {array.shape}")
+    return float(array[0])
+
+
+def _check_defect(core: _core.Index, saved: float) -> None:
+    """What bounds rest on, computed again; other compilers may round otherwise."""
+    basis = core.view().basis()
+    if basis is not None and not abs(basis[3] - saved) <= _ROUNDING * basis[3]:
+        raise ValueError(f"basis.defect: expected {basis[3]}, got {saved}")
 
 
 def _tensors(file: _files.File, group: str, wanted: Mapping[str, tuple[str, int]]) -> Any:
