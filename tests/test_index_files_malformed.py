@@ -112,7 +112,7 @@ STRINGS: dict[str, Change] = {
     },
     **{
         f"page_rows = {value}": string("page_rows", str(value))
-        for value in (0, 1, 15, 17, 1000, 976, 1104, 4112, 2**31, 2**32 + 1008, 2**62)
+        for value in (0, 1, 15, 17, 1000, 544, 1104, 4112, 2**31, 2**32 + 1008, 2**62)
     },
     **{f"next_id = {value}": string("next_id", str(value)) for value in (0, 1, N - 1)},
     **{f"dim = {value}": string("dim", str(value)) for value in (0, 63, 65, 2**32 + 64, 2**62)},
