@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import platform
 import sys
 import threading
 from collections.abc import Callable
@@ -361,6 +363,25 @@ def test_codes_of_another_layout_are_made_anew(path: Path, monkeypatch, rng) -> 
         loaded.save(path.with_suffix(".again"))
     index.save(path)
     assert path.read_bytes() == path.with_suffix(".again").read_bytes()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="compilers elsewhere fuse products")
+def test_codes_are_those_of_their_layout(isa: str) -> None:
+    """Files hold codes: what changes them needs another kCodesLayout. With a basis of unit vectors
+    the bits are the same under every instruction set."""
+    x = ((np.arange(33 * 64) * 37 % 41 - 20) / 8).astype(np.float32).reshape(33, 64)
+    basis = (np.zeros(64), np.eye(64, dtype=np.float32), 0.5 ** (np.arange(64) / 16), None)
+    digest = hashlib.sha256()
+    for metric in ("dot", "sqeuclidean"):
+        core = _core.Index(metric, "float32", 64, ("int8", "prefix", "int4"), basis, False)
+        core.add((x, "float32"), ids=None, threads=1, progress=None)
+        view = core.view()
+        for i, (_, dtype, shape) in enumerate(view.saved()["arrays"]):
+            out = np.empty(shape, _files.DTYPES[dtype])
+            view.read(i, 0, shape[0], out)
+            digest.update(out.tobytes())
+    golden = {1: "044cfaf3967b2148"}
+    assert digest.hexdigest()[:16] == golden[_core.CODES_LAYOUT]
 
 
 def test_pages_of_another_size(path: Path, rng) -> None:
