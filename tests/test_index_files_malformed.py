@@ -223,6 +223,34 @@ def test_content(case: str, original: Path, tmp_path: Path) -> None:
     refuse(original, tmp_path / "bad", CONTENT[case])
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("metric", "l2"),
+        ("metric", ""),
+        ("codes", "int2"),
+        ("codes", "int8,auto"),
+        ("dim", "-1"),
+        ("dim", "9" * 19),
+        ("dim", str(2**63 - 1)),
+        ("rows", "none"),
+    ],
+)
+def test_strings_of_an_index_without_rows(key: str, value: str, tmp_path: Path) -> None:
+    em.Index(dim=8).save(tmp_path / "original")
+    refuse(tmp_path / "original", tmp_path / "bad", string(key, value))
+
+
+def test_codes_that_do_not_go_with_the_metric(tmp_path: Path) -> None:
+    em.Index(metric="hamming").save(tmp_path / "original")
+    refuse(tmp_path / "original", tmp_path / "bad", string("codes", "int8"))
+
+
+def test_a_tensor_of_an_index_without_rows(tmp_path: Path) -> None:
+    em.Index(dim=8).save(tmp_path / "original")
+    refuse(tmp_path / "original", tmp_path / "bad", more("ids", np.zeros(0, np.int64)))
+
+
 def test_a_basis_that_is_not_orthogonal(original: Path, tmp_path: Path) -> None:
     """Seen where everything is computed again."""
 

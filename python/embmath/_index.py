@@ -10,7 +10,7 @@ import numpy as np
 from . import _arguments, _arrays, _core
 from ._rotation import Rotation, fit_rotation
 from ._search import _METRICS
-from ._types import Array, Metric, NanPolicy, Progress, RangeResult, TopK
+from ._types import Array, FileFormatError, Metric, NanPolicy, Progress, RangeResult, TopK
 
 _CODE_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
 _INTEGERS = ("int8", "uint8")
@@ -609,13 +609,16 @@ class Index:
             verify=_arguments.choice("verify", verify, ("header", "full")),  # type: ignore[arg-type]
             threads=_arguments.threads(threads),
         )
-        index = cls(
-            dim=state.dim,
-            metric=state.metric,  # type: ignore[arg-type]
-            codes="auto" if state.codes is None else state.codes,
-            rotation=state.rotation,
-            rows="copy" if state.copies_rows else "reference",
-        )
+        try:
+            index = cls(
+                dim=state.dim,
+                metric=state.metric,  # type: ignore[arg-type]
+                codes="auto" if state.codes is None else state.codes,
+                rotation=state.rotation,
+                rows="copy" if state.copies_rows else "reference",
+            )
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"{os.fsdecode(path)}: {error}") from None
         index._metadata, index._dtype, index._core = state.metadata, state.dtype, state.core
         return index
 
@@ -662,7 +665,10 @@ class Index:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the index holds: codes, copied rows, ids. Rows by reference do not count."""
+        """Bytes that the index holds: codes (also in a mapped file), copied rows, ids.
+
+        Rows by reference do not count.
+        """
         stats = self.stats
         return int(stats["code_bytes"] + stats["row_bytes"] + stats["table_bytes"])
 

@@ -59,7 +59,7 @@ public:
 
 private:
     // In the order of saved_columns.
-    enum Fixed : std::size_t { kRows, kIds };
+    enum Fixed : std::size_t { kRows, kIds, kLive };
 
     [[noreturn]] static void refuse(const std::string& name, const std::string& wanted, const std::string& got) {
         throw ValueError(name + ": expected " + wanted + ", got " + got);
@@ -97,13 +97,13 @@ private:
         }
         n_kinds_ = 0;
         for (int kind = 0; kind < kCodeKinds; ++kind) n_kinds_ += next_.forms->has(static_cast<CodeKind>(kind)) ? 1 : 0;
-        first_extent_ = has_live_ ? 3 : 2;
+        first_extent_ = has_live_ ? kLive + 1 : kLive;
     }
 
     void take_live() {
         next_.n_positions = next_.n_live = n_;
         if (!has_live_) return;
-        const auto* given = items<std::uint8_t>(*arrays_[2]);
+        const auto* given = items<std::uint8_t>(*arrays_[kLive]);
         auto live = std::make_shared<std::vector<std::uint8_t>>(given, given + n_);
         if (std::any_of(live->begin(), live->end(), [](std::uint8_t each) { return each > 1; })) refuse("live", "bytes 0 and 1", "others");
         next_.n_live = std::count(live->begin(), live->end(), 1);
@@ -176,7 +176,7 @@ private:
 
     // Infinite numbers are honest: norms of huge rows, and the least of nothing.
     Extent extent(std::int64_t i) const {
-        const double* numbers = items<double>(*arrays_[first_extent_]) + 3 * i;
+        const double* numbers = items<double>(*arrays_[first_extent_]) + kExtentNumbers * i;
         Extent extent;
         extent.least_ratio = not_negative(numbers[0]);
         extent.norm_sum = not_negative(numbers[1]);

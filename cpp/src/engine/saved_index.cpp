@@ -11,7 +11,6 @@ namespace embmath::engine {
 
 namespace {
 
-constexpr int kExtentNumbers = 3;
 constexpr const char* kKindNames[kCodeKinds] = {"int8", "prefix", "int4"};
 constexpr const char* kRowTypes[kDtypeCount] = {"F16", "BF16", "F32", "F64", "I8", "U8"};
 

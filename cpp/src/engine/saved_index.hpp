@@ -18,6 +18,8 @@
 
 namespace embmath::engine {
 
+inline constexpr int kExtentNumbers = 3;
+
 // One of those arrays, and how to read rows [first, first + n) of it.
 struct SavedColumn {
     SavedArray shape;
