@@ -44,7 +44,7 @@ def test_json(run: Run, saved: Path, arrays: dict[str, np.ndarray]) -> None:
     assert (index.metric, index.ids.tolist()) == ("dot", list(range(60))[::-1])
 
 
-@pytest.mark.parametrize(("codes", "kept"), [("none", None), ("int8", ["int8"]), ("auto", None)])
+@pytest.mark.parametrize(("codes", "kept"), [("none", ()), ("int8", ("int8",)), ("auto", ())])
 def test_codes(codes: str, kept: Any, run: Run, saved: Path) -> None:
     assert run(*INDEX, "--codes", codes)[0] == 0
     assert em.Index.load("x.safetensors").stats["codes"] == kept

@@ -428,7 +428,7 @@ class TestRotation:
         for each in (index, loaded):
             each.add(normal(np.random.default_rng(1), 500, 64))
         assert_alike(index, loaded, questions(64))
-        assert file_of(loaded, path).stats["codes"] == ["prefix"]
+        assert file_of(loaded, path).stats["codes"] == ("prefix",)
 
     @pytest.mark.parametrize("part", ["mean", "basis", "variance"])
     @pytest.mark.parametrize("spoil", ["missing", "shape", "dtype", "nan", "extra"])

@@ -101,7 +101,7 @@ def _facts(
     return {
         "rows": {"file": args.rows, "shape": [index.ntotal, index.d], "dtype": index.dtype},
         "metric": index.metric,
-        "codes": index.stats["codes"] or [],
+        "codes": list(index.stats["codes"] or ()),
         "build_seconds": build_seconds,
         "save_seconds": save_seconds,
         "bytes": os.path.getsize(args.out),
