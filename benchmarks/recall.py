@@ -86,10 +86,10 @@ def measure() -> list[dict[str, Any]]:
 
 def as_markdown(table: list[dict[str, Any]]) -> str:
     lines = [f"| bytes | codec | recall@{K} | {CANDIDATES} rescored |", "|---|---|---|---|"]
-    for row in table:
-        lines.append(
-            f"| {row['bytes']:.0f} | {row['codec']} | {row['recall']:.3f} | {row['rescored']:.3f} |"
-        )
+    lines.extend(
+        f"| {row['bytes']:.0f} | {row['codec']} | {row['recall']:.3f} | {row['rescored']:.3f} |"
+        for row in table
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -176,3 +177,27 @@ def during(work: Callable[[], None], *watchers: Callable[[], None]) -> list[int]
 
     together(last, *(lambda i=i: watch(i) for i in range(len(watchers))))
     return counts
+
+
+def file_of(index: em.Index, path: Path, **options) -> em.Index:
+    """The index after a stay in a file."""
+    index.save(path)
+    return em.Index.load(path, **options)
+
+
+def assert_alike(a: em.Index, b: em.Index, q: Array, ks=(1, 10)) -> None:
+    """Two indexes that answer alike, to the bit, and hold the same."""
+    assert (a.metric, a.dtype, a.d, a.ntotal) == (b.metric, b.dtype, b.d, b.ntotal)
+    keys = ("codes", "rows", "removed", "pages", "code_bytes", "table_bytes")
+    assert {key: a.stats[key] for key in keys} == {key: b.stats[key] for key in keys}
+    np.testing.assert_array_equal(a.ids, b.ids, strict=True)
+    if a.ntotal:
+        assert a.reconstruct(a.ids).tobytes() == b.reconstruct(b.ids).tobytes()
+    for k in (*ks, max(a.ntotal, 1)):
+        for nq in (1, len(q)):
+            options = {"k": k, "nan": "rank_last"}
+            reference.assert_all_same(a.search(q[:nq], **options), b.search(q[:nq], **options))
+        reference.assert_all_same(
+            a.search(q, k, nan="rank_last", exclude_self=True),
+            b.search(q, k, nan="rank_last", exclude_self=True),
+        )

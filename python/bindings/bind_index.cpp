@@ -1,4 +1,5 @@
 #include "array_view.hpp"
+#include "embmath/errors.hpp"
 #include "embmath/index.hpp"
 #include "embmath/similarity.hpp"
 #include "search_arguments.hpp"
@@ -11,22 +12,74 @@ using Ids = py::array_t<std::int64_t, py::array::c_style>;
 
 template <class T>
 using Dense = py::array_t<T, py::array::c_style>;
-using BasisArrays = std::tuple<Dense<double>, Dense<float>, Dense<double>>;  // mean, vectors, spread
+// mean, vectors, spread, and the defect where it is known
+using BasisArrays = std::tuple<Dense<double>, Dense<float>, Dense<double>, std::optional<double>>;
+// Name, type as safetensors calls it, and the array.
+using NamedArray = std::tuple<std::string, std::string, py::array>;
 
 template <class T>
 std::vector<T> as_vector(const Dense<T>& array) {
     return {array.data(), array.data() + array.size()};
 }
 
-std::unique_ptr<Index> make_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
-                                  const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis, bool copies_rows) {
+IndexOptions index_options(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
+                           const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis, bool copies_rows) {
     IndexOptions options{parse_metric(metric), parse_dtype(dtype), n_cols, {}, nullptr, copies_rows};
     for (const std::string& name : codes) options.codes[static_cast<int>(parse_code_kind(name))] = true;
     if (basis) {
-        const auto& [mean, vectors, spread] = *basis;
-        options.basis = std::make_shared<const Basis>(Basis{as_vector(mean), as_vector(vectors), as_vector(spread)});
+        const auto& [mean, vectors, spread, defect] = *basis;
+        options.basis = std::make_shared<const Basis>(Basis{as_vector(mean), as_vector(vectors), as_vector(spread), defect});
     }
+    return options;
+}
+
+std::unique_ptr<Index> make_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
+                                  const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis, bool copies_rows) {
+    const IndexOptions options = index_options(metric, dtype, n_cols, codes, basis, copies_rows);
     return run_released(0, py::none(), [&](const Execution&) { return std::make_unique<Index>(options); });
+}
+
+SavedArray saved_array(const NamedArray& named) {
+    const auto& [name, type, array] = named;
+    if ((array.flags() & py::array::c_style) == 0) throw ValueError(name + ": expected a C-contiguous array");
+    return {name, type, {array.shape(), array.shape() + array.ndim()}, array.data(), keep_alive(array)};
+}
+
+std::unique_ptr<Index> restore_index(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
+                                     const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis,
+                                     bool copies_rows, const std::vector<NamedArray>& arrays, std::int64_t page_rows,
+                                     std::int64_t next_id, bool knows_copies, bool has_codes, bool is_in_memory, int threads) {
+    const IndexOptions options = index_options(metric, dtype, n_cols, codes, basis, copies_rows);
+    SavedIndex saved{{}, page_rows, next_id, knows_copies, has_codes, is_in_memory};
+    for (const NamedArray& array : arrays) saved.arrays.push_back(saved_array(array));
+    return run_released(threads, py::none(), [&](const Execution& execution) {
+        return std::make_unique<Index>(options, saved, execution);
+    });
+}
+
+py::dict saved_dict(const IndexView& view) {
+    const SavedIndex saved = view.saved();
+    py::list arrays;
+    for (const SavedArray& array : saved.arrays) arrays.append(py::make_tuple(array.name, array.type, py::tuple(py::cast(array.shape))));
+    py::dict all;
+    all["arrays"] = arrays;
+    all["page_rows"] = saved.page_rows;
+    all["next_id"] = saved.next_id;
+    all["knows_copies"] = saved.knows_copies;
+    return all;
+}
+
+py::object basis_of(const IndexView& view) {
+    const std::shared_ptr<const Basis>& basis = view.options().basis;
+    if (basis == nullptr) return py::none();
+    const auto n_coords = static_cast<py::ssize_t>(basis->spread.size()), n_cols = static_cast<py::ssize_t>(basis->mean.size());
+    return py::make_tuple(Dense<double>(n_cols, basis->mean.data()), Dense<float>({n_coords, n_cols}, basis->vectors.data()),
+                          Dense<double>(n_coords, basis->spread.data()), view.basis_defect());
+}
+
+void read(const IndexView& view, std::size_t array, std::int64_t first, std::int64_t n, py::array out) {
+    void* data = out.mutable_data();
+    run_released(0, py::none(), [&](const Execution&) { view.read(array, first, n, data); });
 }
 
 std::vector<std::string> code_names(const Index& index) {
@@ -112,8 +165,9 @@ Ids all_ids(const IndexView& view) {
 }  // namespace
 
 void bind_index(py::module_& m) {
-    py::class_<IndexView>(m, "IndexView")
-        .def_property_readonly("n_rows", &IndexView::n_rows)
+    m.attr("CODES_LAYOUT") = kCodesLayout;
+    py::class_<IndexView> index_view(m, "IndexView");
+    index_view.def_property_readonly("n_rows", &IndexView::n_rows)
         .def("stats", &stats_dict)
         .def("ids", &all_ids)
         .def("contains", &IndexView::contains, py::arg("id"))
@@ -131,9 +185,15 @@ void bind_index(py::module_& m) {
         .def("reconstruct", [](const IndexView& view, const Ids& ids, py::array out) {
             view.reconstruct(ids.data(), ids.size(), out.mutable_data());
         }, py::arg("ids"), py::arg("out"));
+    index_view.def("saved", &saved_dict)
+        .def("basis", &basis_of)
+        .def("read", &read, py::arg("array"), py::arg("first"), py::arg("n"), py::arg("out"));
     py::class_<Index>(m, "Index")
         .def(py::init(&make_index), py::arg("metric"), py::arg("dtype"), py::arg("n_cols"), py::arg("codes"),
              py::arg("basis"), py::arg("copies_rows"))
+        .def_static("restore", &restore_index, py::arg("metric"), py::arg("dtype"), py::arg("n_cols"), py::arg("codes"),
+                    py::arg("basis"), py::arg("copies_rows"), py::arg("arrays"), py::arg("page_rows"), py::arg("next_id"),
+                    py::arg("knows_copies"), py::arg("has_codes"), py::arg("is_in_memory"), py::arg("threads"))
         .def_property_readonly("codes", &code_names)
         .def("view", &Index::view)
         .def("add", &add, py::arg("rows"), py::arg("ids"), py::arg("threads"), py::arg("progress"))

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._arrays import Input
@@ -59,6 +59,16 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}: unknown {value!r}, expected one of: {', '.join(allowed)}")
     return value
+
+
+def strings(name: str, value: object) -> dict[str, str]:
+    """A mapping of str to str, as a dict of its own."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a mapping, got {type(value).__name__}")
+    for key, each in value.items():
+        if not (isinstance(key, str) and isinstance(each, str)):
+            raise TypeError(f"{name}: expected strings, got {key!r}: {type(each).__name__}")
+    return dict(value)
 
 
 def progress(value: Progress | None) -> Progress | None:

@@ -81,6 +81,8 @@ def rescore(
     indices: _Array,
 ) -> None: ...
 
+CODES_LAYOUT: int
+
 class IndexView:
     @property
     def n_rows(self) -> int: ...
@@ -115,6 +117,9 @@ class IndexView:
         progress: Callable[[float], object] | None,
     ) -> tuple[_Array, _Array, _Array]: ...
     def reconstruct(self, ids: _Array, out: _Array) -> None: ...
+    def saved(self) -> dict[str, Any]: ...
+    def basis(self) -> tuple[_Array, _Array, _Array, float] | None: ...
+    def read(self, array: int, first: int, n: int, out: _Array) -> None: ...
 
 class Index:
     def __init__(
@@ -123,9 +128,25 @@ class Index:
         dtype: str,
         n_cols: int,
         codes: Sequence[str],
-        basis: tuple[_Array, _Array, _Array] | None,
+        basis: tuple[Any, ...] | None,
         copies_rows: bool,
     ) -> None: ...
+    @staticmethod
+    def restore(
+        metric: str,
+        dtype: str,
+        n_cols: int,
+        codes: Sequence[str],
+        basis: tuple[Any, ...] | None,
+        copies_rows: bool,
+        arrays: Sequence[tuple[str, str, _Array]],
+        page_rows: int,
+        next_id: int,
+        knows_copies: bool,
+        has_codes: bool,
+        is_in_memory: bool,
+        threads: int,
+    ) -> Index: ...
     @property
     def codes(self) -> list[str]: ...
     def view(self) -> IndexView: ...

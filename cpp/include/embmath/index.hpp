@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "embmath/runtime.hpp"
@@ -29,6 +31,7 @@ struct Basis {
     std::vector<double> mean;    // n_cols
     std::vector<float> vectors;  // V, [spread.size()][n_cols]: orthonormal up to rounding
     std::vector<double> spread;  // standard deviation of each coordinate
+    std::optional<double> defect = std::nullopt;  // |V V^T - I|, where somebody has computed it before
 };
 
 struct IndexOptions {
@@ -50,11 +53,34 @@ struct IndexStats {
     std::uint64_t table_bytes = 0;  // ids and places
 };
 
+// What codes mean and how their arrays are laid out: another number, other codes.
+inline constexpr int kCodesLayout = 1;
+
+// One of the arrays that an index consists of, in the order of positions.
+struct SavedArray {
+    std::string name;
+    std::string type;                          // as safetensors calls it
+    std::vector<std::int64_t> shape;
+    const void* data = nullptr;                // null: just the description
+    std::shared_ptr<const void> owner = nullptr;
+};
+
+// All that is not in the options. Rows and codes are read where their arrays lie.
+struct SavedIndex {
+    std::vector<SavedArray> arrays;
+    std::int64_t page_rows = 0;
+    std::int64_t next_id = 0;
+    bool knows_copies = false;                 // the array "copies" is right
+    bool has_codes = true;                     // false: make them anew, from the rows
+    bool is_in_memory = false;                 // the arrays are the index' own
+};
+
 // Everything the index held at one moment; later changes of the index do not reach it.
 class IndexView {
 public:
     explicit IndexView(std::shared_ptr<const engine::Snapshot> snapshot) : snapshot_(std::move(snapshot)) {}
 
+    const IndexOptions& options() const;
     std::int64_t n_rows() const;
     IndexStats stats() const;
     void ids(std::int64_t* out) const;  // in the order in which masks are given
@@ -69,6 +95,13 @@ public:
     // The stored rows, contiguous. Throws ValueError for an id that is not there.
     void reconstruct(const std::int64_t* ids, std::int64_t n, void* out) const;
 
+    // What makes an index like this one again, less the arrays' data: read() has them.
+    SavedIndex saved() const;
+    // Rows [first, first + n) of saved().arrays[array].
+    void read(std::size_t array, std::int64_t first, std::int64_t n, void* out) const;
+    // |V V^T - I| of the options' basis; 0 without one.
+    double basis_defect() const;
+
 private:
     std::shared_ptr<const engine::Snapshot> snapshot_;
 };
@@ -76,6 +109,8 @@ private:
 class Index {
 public:
     explicit Index(const IndexOptions& options);
+    // An index that was saved. Nothing in it is trusted as far as memory goes; throws ValueError.
+    Index(const IndexOptions& options, const SavedIndex& saved, const Execution& execution);
     ~Index();
     Index(const Index&) = delete;
     Index& operator=(const Index&) = delete;

@@ -12,6 +12,7 @@
 #include "embmath/errors.hpp"
 #include "engine/code_stage.hpp"
 #include "engine/index_store.hpp"
+#include "engine/saved_index.hpp"
 
 namespace embmath {
 
@@ -101,6 +102,8 @@ SearchOptions complete(const engine::Snapshot& snapshot, SearchOptions options) 
 
 }  // namespace
 
+const IndexOptions& IndexView::options() const { return snapshot_->options; }
+
 std::int64_t IndexView::n_rows() const { return snapshot_->n_live; }
 
 IndexStats IndexView::stats() const {
@@ -154,7 +157,33 @@ void IndexView::reconstruct(const std::int64_t* ids, std::int64_t n, void* out) 
     }
 }
 
-Index::Index(const IndexOptions& options) {
+SavedIndex IndexView::saved() const {
+    SavedIndex saved;
+    for (engine::SavedColumn& column : engine::saved_columns(*snapshot_)) saved.arrays.push_back(std::move(column.shape));
+    saved.page_rows = snapshot_->page_rows;
+    saved.next_id = snapshot_->next_id;
+    saved.knows_copies = snapshot_->knows_copies;
+    return saved;
+}
+
+void IndexView::read(std::size_t array, std::int64_t first, std::int64_t n, void* out) const {
+    const engine::SavedColumn column = engine::saved_columns(*snapshot_).at(array);
+    const std::int64_t length = column.shape.shape.front();
+    if (first < 0 || n < 0 || first > length - n) {
+        throw ValueError(column.shape.name + ": expected rows within " + std::to_string(length) + ", got " + std::to_string(n) +
+                         " from " + std::to_string(first) + " on");
+    }
+    column.read(*snapshot_, first, n, out);
+}
+
+double IndexView::basis_defect() const {
+    const engine::Rotation* rotation = snapshot_->forms->rotation();
+    return rotation == nullptr ? 0.0 : rotation->eps();
+}
+
+namespace {
+
+void check_options(const IndexOptions& options) {
     api::check_dtypes(options.metric, options.dtype, options.dtype, {"corpus", "corpus"});
     if (options.n_cols < 1) throw ValueError("dim: must be at least 1, got " + std::to_string(options.n_cols));
     const auto keeps = [&](CodeKind kind) { return options.codes[static_cast<int>(kind)]; };
@@ -169,7 +198,17 @@ Index::Index(const IndexOptions& options) {
                          std::to_string(engine::kMaxRotatedCols) + " dimensions, got " + api::name_of(options.metric) + ", " +
                          core::name_of(options.dtype) + ", " + std::to_string(options.n_cols));
     }
+}
+
+}  // namespace
+
+Index::Index(const IndexOptions& options) {
+    check_options(options);
     store_ = std::make_unique<engine::IndexStore>(dispatch::active(), options);
+}
+
+Index::Index(const IndexOptions& options, const SavedIndex& saved, const Execution& execution) : Index(options) {
+    store_->restore(dispatch::active(), saved, execution);
 }
 
 Index::~Index() = default;

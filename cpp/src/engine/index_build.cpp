@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "core/dtype.hpp"
 #include "engine/block_encoder.hpp"
@@ -142,13 +143,18 @@ void IndexStore::encode(Snapshot& next, const kernel::KernelTable& table, std::v
         BlockEncoder encoder(table, options_.metric, *forms_, reader);
         next.tail_extent = encoder.encode(end, static_cast<int>(next.n_positions - end), *tail, 0);
     }
-    // Flags so far; a row's number of copies is one more than that of the row before it.
-    const auto copies_of = [&](std::int64_t position) -> std::uint32_t& {
-        if (position >= end) return tail->copies[static_cast<std::size_t>(position - end)];
-        return pages[static_cast<std::size_t>(position / next.page_rows)].page->codes->copies[static_cast<std::size_t>(position % next.page_rows)];
+    // Flags so far; a row's number of copies is one more than that of the row before it, which may
+    // lie in a page that is only read.
+    const auto codes_of = [&](std::int64_t position) -> CodeBlocks& {
+        return position >= end ? *tail : *pages[static_cast<std::size_t>(position / next.page_rows)].page->codes;
     };
-    for (std::int64_t row = std::max<std::int64_t>(begin, 1); row < next.n_positions; ++row) {
-        if (copies_of(row) != 0) copies_of(row) = copies_of(row - 1) + 1;
+    const auto place_of = [&](std::int64_t position) {
+        return static_cast<std::size_t>(position >= end ? position - end : position % next.page_rows);
+    };
+    std::uint32_t run = begin == 0 ? 0 : std::as_const(codes_of(begin - 1)).copies[place_of(begin - 1)];
+    for (std::int64_t row = begin; row < next.n_positions; ++row) {
+        std::uint32_t& copies = codes_of(row).copies[place_of(row)];
+        copies = run = copies == 0 ? 0 : run + 1;
     }
     next.tail = std::move(tail);
 }

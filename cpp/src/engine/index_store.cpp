@@ -13,6 +13,7 @@
 #include "embmath/errors.hpp"
 #include "engine/block_encoder.hpp"
 #include "engine/plan.hpp"
+#include "engine/saved_index.hpp"
 #include "runtime/parallel.hpp"
 
 namespace embmath::engine {
@@ -62,6 +63,29 @@ void IndexStore::show(Snapshot next) {
     auto shown = std::make_shared<const Snapshot>(std::move(next));
     const std::lock_guard lock(showing_);
     current_.swap(shown);
+}
+
+void IndexStore::restore(const kernel::KernelTable& table, const SavedIndex& saved, const Execution& execution) {
+    const runtime::TurnTaker::Turn turn(changes_, execution, "index");
+    Snapshot next = restored(*current(), saved, execution);
+    if (forms_->has_any() && !saved.has_codes) {
+        auto pages = *next.pages;
+        encode(next, table, pages, 0, execution);
+        next.pages = std::make_shared<const std::vector<PageView>>(std::move(pages));
+    }
+    if (!next.ids_ascend) locate_ids(next);
+    show(std::move(next));
+}
+
+// Once ids do not ascend they are looked up in a table.
+void IndexStore::locate_ids(const Snapshot& now) {
+    positions_.clear();
+    positions_.reserve(static_cast<std::size_t>(now.n_live));
+    for (std::int64_t position = 0; position < now.n_positions; ++position) {
+        if (!now.is_live(position)) continue;
+        const std::int64_t id = now.id(position);
+        if (!positions_.emplace(id, position).second) throw ValueError("ids: " + std::to_string(id) + " is there twice");
+    }
 }
 
 void IndexStore::choose_ids(const Snapshot& now, const std::int64_t* ids, NewRows& added) const {

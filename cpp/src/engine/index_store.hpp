@@ -28,6 +28,9 @@ public:
                 std::shared_ptr<const void> owner, const Execution& execution);
     void remove(const kernel::KernelTable& table, const std::int64_t* ids, std::int64_t n, const Execution& execution);
 
+    // Of an index without rows that nobody else has: takes what was saved.
+    void restore(const kernel::KernelTable& table, const SavedIndex& saved, const Execution& execution);
+
 private:
     // Rows to be added, and who keeps them: segment by segment, `n` rows each.
     struct Segment {
@@ -51,6 +54,7 @@ private:
                 const Execution& execution) const;
     Snapshot compacted(const Snapshot& now, const kernel::KernelTable& table, const Execution& execution);
     std::vector<std::int64_t> find_all(const Snapshot& now, const std::int64_t* ids, std::int64_t n);
+    void locate_ids(const Snapshot& now);
     void show(Snapshot next);
 
     const IndexOptions options_;

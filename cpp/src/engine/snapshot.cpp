@@ -1,17 +1,11 @@
 #include "engine/snapshot.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
 
 namespace embmath::engine {
 
 namespace {
-
-template <class T>
-void copy_array(const runtime::AlignedArray<T>& from, runtime::AlignedArray<T>& to) {
-    to = runtime::AlignedArray<T>(from.size());
-    if (from.size() != 0) std::memcpy(to.data(), from.data(), from.size() * sizeof(T));
-}
 
 constexpr CodeKind kAllKinds[] = {CodeKind::int8, CodeKind::prefix, CodeKind::int4};
 
@@ -35,33 +29,13 @@ Panel make_panel(const CodeForms& forms, const CodeBlocks& codes, const Extent& 
 
 }  // namespace
 
-CodeBlocks::CodeBlocks(const CodeForms& forms, int rows)
-    : n_rows(rows),
-      positions(static_cast<std::size_t>(blocks_of(rows) * kBlockRows)),
-      copies(positions.size()),
-      valid(static_cast<std::size_t>(blocks_of(rows))) {
-    for (const CodeKind kind : kAllKinds) {
-        for (int rung = 0; forms.has(kind) && rung < forms.n_rungs(kind); ++rung) {
-            RungBlocks& own = rungs[static_cast<int>(kind)][rung];
-            own.blocks = runtime::AlignedArray<std::uint32_t>(valid.size() * forms.block_words(kind, rung));
-            if (rung == 0) own.mul = runtime::AlignedArray<float>(positions.size());
-            for (int term = 0; term < forms.n_terms(kind, rung); ++term) own.add[term] = runtime::AlignedArray<float>(positions.size());
-        }
-    }
-}
+CodeBlocks::CodeBlocks(int rows) : n_rows(rows), positions(static_cast<std::size_t>(blocks_of(rows) * kBlockRows)) {}
 
-CodeBlocks::CodeBlocks(const CodeBlocks& other) : n_rows(other.n_rows) {
-    for (int kind = 0; kind < kCodeKinds; ++kind) {
-        for (int rung = 0; rung < core::kRungs; ++rung) {
-            const RungBlocks& from = other.rungs[kind][rung];
-            copy_array(from.blocks, rungs[kind][rung].blocks);
-            copy_array(from.mul, rungs[kind][rung].mul);
-            for (int term = 0; term < core::kMaxTerms; ++term) copy_array(from.add[term], rungs[kind][rung].add[term]);
-        }
-    }
-    copy_array(other.positions, positions);
-    copy_array(other.copies, copies);
-    copy_array(other.valid, valid);
+CodeBlocks::CodeBlocks(const CodeForms& forms, int rows) : CodeBlocks(rows) {
+    const auto n_blocks = static_cast<std::size_t>(blocks_of(rows));
+    each_array(forms, *this, [&](const CodeArray& which, auto& array) {
+        array = std::remove_reference_t<decltype(array)>(n_blocks * which.per_block);
+    });
 }
 
 std::size_t CodeBlocks::bytes() const {

@@ -21,22 +21,48 @@ namespace embmath::engine {
 
 // Packed blocks and the terms of their bounds: what a Rung refers to.
 struct RungBlocks {
-    runtime::AlignedArray<std::uint32_t> blocks;
-    runtime::AlignedArray<float> mul, add[core::kMaxTerms];
+    runtime::SharedArray<std::uint32_t> blocks;
+    runtime::SharedArray<float> mul, add[core::kMaxTerms];
 };
 
 // Rows in every kind of codes that the index keeps.
 struct CodeBlocks {
     CodeBlocks(const CodeForms& forms, int n_rows);
-    CodeBlocks(const CodeBlocks& other);
+    // Without memory for what each_array visits.
+    explicit CodeBlocks(int n_rows);
 
     int n_rows;
     RungBlocks rungs[kCodeKinds][core::kRungs];
-    runtime::AlignedArray<std::uint32_t> positions, copies;
-    runtime::AlignedArray<std::uint16_t> valid;  // per block: rows without NaN
+    runtime::SharedArray<std::uint32_t> positions, copies;
+    runtime::SharedArray<std::uint16_t> valid;  // per block: rows without NaN
 
     std::size_t bytes() const;
 };
+
+// Which of the arrays that make up codes.
+struct CodeArray {
+    const char* part;
+    int kind = -1;  // of codes; -1: of all kinds alike
+    int rung = 0, term = -1;
+    std::size_t per_block = kBlockRows;  // elements
+};
+
+// Calls visit(CodeArray, array) for every array of these codes but positions, which are just numbers.
+template <class Blocks, class Visit>
+void each_array(const CodeForms& forms, Blocks& codes, const Visit& visit) {
+    visit(CodeArray{"copies"}, codes.copies);
+    visit(CodeArray{"valid", -1, 0, -1, 1}, codes.valid);
+    for (int kind = 0; kind < kCodeKinds; ++kind) {
+        const auto name = static_cast<CodeKind>(kind);
+        for (int rung = 0; forms.has(name) && rung < forms.n_rungs(name); ++rung) {
+            auto& own = codes.rungs[kind][rung];
+            const std::size_t words = forms.block_words(name, rung);
+            if (words > 0) visit(CodeArray{"blocks", kind, rung, -1, words}, own.blocks);
+            if (rung == 0) visit(CodeArray{"mul", kind, rung}, own.mul);
+            for (int term = 0; term < forms.n_terms(name, rung); ++term) visit(CodeArray{"add", kind, rung, term}, own.add[term]);
+        }
+    }
+}
 
 // Who keeps the memory of some rows of a page alive.
 struct Owned {

@@ -36,6 +36,27 @@ def npz_path(text: str) -> str:
     return text
 
 
+def safetensors_path(text: str) -> str:
+    """Return `text` if it can name an index file."""
+    if not text.lower().endswith(".safetensors"):
+        raise argparse.ArgumentTypeError(
+            f"expected a file name ending in .safetensors, got {text!r}"
+        )
+    return text
+
+
+def code_kinds(text: str) -> str | tuple[str, ...] | None:
+    """Return ``codes`` of an index for "auto", "none" or kinds between commas."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    kinds = tuple(text.split(","))
+    if not set(kinds) <= {"int8", "prefix", "int4"}:
+        raise argparse.ArgumentTypeError(
+            f"expected auto, none, or some of int8,prefix,int4, got {text!r}"
+        )
+    return kinds
+
+
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
     """Add ``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON document instead")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -15,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import embmath as em
 from embmath._cli.errors import CliError
 
 Array = NDArray[Any]
 
+# After the length, an index file begins like this; other safetensors files do not.
+_INDEX_START = b'{"__metadata__":{"format":"embmath","kind":"index",'
 _NPY_MAGIC = b"\x93NUMPY"
 # All that NumPy and zipfile raise on damaged files.
 _DAMAGE = (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -49,6 +54,26 @@ def read_array(path: str, key: str | None = None) -> Array:
     if array.dtype.type is np.void and array.dtype.itemsize == 2:
         raise CliError(f"{path}: .npy and .npz do not keep bfloat16, .safetensors files do")
     return array
+
+
+def read_corpus(path: str, key: str | None = None) -> Array | em.Index:
+    """Open an index file, or one array of any other file as :func:`read_array` does."""
+    if not _is_index(path):
+        return read_array(path, key)
+    if key is not None:
+        raise CliError(f"{path}: is an index, --key is for files of arrays")
+    try:
+        return em.Index.load(path)
+    except em.FileFormatError as error:  # names the path
+        raise CliError(str(error)) from error
+
+
+def with_names(message: str, args: argparse.Namespace, arguments: Sequence[str]) -> str:
+    """Name the file where the message is about an array that came from one."""
+    match = re.match(r"(\w+):", message)
+    if match is None or match[1] not in arguments:
+        return message
+    return f"{match[1]} ({getattr(args, match[1])}){message[match.end() - 1 :]}"
 
 
 def write_hits(path: str, values: Array, indices: Array) -> None:
@@ -88,6 +113,13 @@ def _naming(path: str) -> Iterator[None]:
         raise CliError(f"{path}: {error.strerror or error}") from error
     except _DAMAGE as error:
         raise CliError(f"{path}: cannot be read: {error}") from error
+
+
+def _is_index(path: str) -> bool:
+    if Path(path).suffix.lower() != ".safetensors":
+        return False
+    with _naming(path), open(path, "rb") as file:
+        return file.read(8 + len(_INDEX_START))[8:] == _INDEX_START
 
 
 def _read_npy(path: str, key: str | None) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +20,13 @@ from embmath._cli.progress import Bar
 
 _DESCRIPTION = """\
 Find the k best rows of the corpus for every query row, exactly.
-Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row.
+Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row; the corpus
+may also be an index file, made by python -m embmath index.
 """
 _EPILOG = """\
 The .npz written by --out holds two arrays with one row per query, best hit first:
-values (similarities or distances) and indices (corpus rows; -1 where --mask or
---threshold leave fewer than k hits).
+values (similarities or distances) and indices (corpus rows, ids of an index; -1 where
+--mask or --threshold leave fewer than k hits).
 
 example:
   python -m embmath search --corpus base.npy --queries q.npy -k 10 --out hits.npz
@@ -37,8 +37,9 @@ example:
 class Found:
     """What a search returned, and how long it took."""
 
-    corpus: NDArray[Any]
+    corpus: NDArray[Any] | em.Index
     queries: NDArray[Any]
+    metric: str
     values: NDArray[Any]
     indices: NDArray[np.int64]
     seconds: float
@@ -76,9 +77,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--metric",
         choices=em.metrics(),
-        default="cosine",
         metavar="NAME",
-        help=f"{', '.join(em.metrics())} (default cosine)",
+        help=f"{', '.join(em.metrics())} (default cosine, or that of the index)",
     )
     group.add_argument(
         "--dims", type=positive_int, metavar="D", help="use the first D dimensions only"
@@ -110,36 +110,38 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> Found:
-    corpus = files.read_array(args.corpus, args.key)
+    corpus = files.read_corpus(args.corpus, args.key)
     queries = files.read_array(args.queries, args.queries_key or args.key)
-    mask = files.read_array(args.mask) if args.mask else None
+    options: dict[str, Any] = {
+        "mask": files.read_array(args.mask) if args.mask else None,
+        "exclude_self": args.exclude_self,
+        "threshold": args.threshold,
+        "threads": args.threads,
+    }
     with Bar("searching") as bar:
+        options["progress"] = bar.callback
         start = time.perf_counter()
         try:
-            top = em.search(
-                queries,
-                corpus,
-                args.k,
-                args.metric,
-                dims=args.dims,
-                mask=mask,
-                exclude_self=args.exclude_self,
-                threshold=args.threshold,
-                threads=args.threads,
-                progress=bar.callback,
-            )
+            if isinstance(corpus, em.Index):
+                metric: Any = _metric_of(corpus, args)
+                top = corpus.search(queries, args.k, **options)
+            else:
+                metric = args.metric or "cosine"
+                top = em.search(queries, corpus, args.k, metric, dims=args.dims, **options)
         except (TypeError, ValueError) as error:
-            raise CliError(_with_file_name(str(error), args)) from error
+            names = ("corpus", "queries", "mask")
+            raise CliError(files.with_names(str(error), args, names)) from error
         seconds = time.perf_counter() - start
-    return Found(corpus, queries, np.asarray(top.values), np.asarray(top.indices), seconds)
+    return Found(corpus, queries, metric, np.asarray(top.values), np.asarray(top.indices), seconds)
 
 
-def _with_file_name(message: str, args: argparse.Namespace) -> str:
-    """Name the file where the message is about an array that came from one."""
-    match = re.match(r"(corpus|queries|mask):", message)
-    if match is None:
-        return message
-    return f"{match[1]} ({getattr(args, match[1])}){message[match.end() - 1 :]}"
+def _metric_of(index: em.Index, args: argparse.Namespace) -> str:
+    """What the index searches by; options that it cannot follow are refused."""
+    if args.metric not in (None, index.metric):
+        raise CliError(f"{args.corpus}: is an index for {index.metric}, got --metric {args.metric}")
+    if args.dims is not None:
+        raise CliError(f"{args.corpus}: is an index of all {index.d} dimensions, got --dims")
+    return index.metric
 
 
 def _document(args: argparse.Namespace, found: Found) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def _document(args: argparse.Namespace, found: Found) -> dict[str, Any]:
     document: dict[str, Any] = {
         "corpus": {"file": args.corpus, **_facts(found.corpus)},
         "queries": {"file": args.queries, **_facts(found.queries)},
-        "metric": args.metric,
+        "metric": found.metric,
         "k": args.k,
         "seconds": found.seconds,
         "out": args.out,
@@ -160,8 +162,15 @@ def _document(args: argparse.Namespace, found: Found) -> dict[str, Any]:
     return document
 
 
-def _facts(array: NDArray[Any]) -> dict[str, Any]:
-    return {"shape": list(array.shape), "dtype": str(array.dtype)}
+def _facts(source: NDArray[Any] | em.Index) -> dict[str, Any]:
+    shape, dtype = _form(source)
+    facts: dict[str, Any] = {"shape": list(shape), "dtype": dtype}
+    return facts | ({"codes": source.stats["codes"]} if isinstance(source, em.Index) else {})
+
+
+def _form(source: NDArray[Any] | em.Index) -> tuple[tuple[int, ...], str]:
+    shape = (source.ntotal, source.d) if isinstance(source, em.Index) else source.shape
+    return shape, str(source.dtype)
 
 
 def _json_values(values: NDArray[Any]) -> list[float | None]:
@@ -173,7 +182,7 @@ def _print_summary(args: argparse.Namespace, found: Found) -> None:
     print(f"corpus   {_described(found.corpus)}  {args.corpus}")
     print(f"queries  {_described(found.queries)}  {args.queries}")
     rate = len(found.values) / max(found.seconds, 1e-9)
-    print(f"search   {args.metric}, k = {args.k}: {found.seconds:.3f} s, {rate:,.0f} queries/s")
+    print(f"search   {found.metric}, k = {args.k}: {found.seconds:.3f} s, {rate:,.0f} queries/s")
     if args.out:
         rows, columns = found.values.shape
         print(f"hits     {rows:,} x {columns:,}  {args.out}")
@@ -181,14 +190,16 @@ def _print_summary(args: argparse.Namespace, found: Found) -> None:
         _print_hits(args, found)
 
 
-def _described(array: NDArray[Any]) -> str:
-    return " x ".join(f"{size:,}" for size in array.shape) + f" {array.dtype}"
+def _described(source: NDArray[Any] | em.Index) -> str:
+    shape, dtype = _form(source)
+    kind = " index" if isinstance(source, em.Index) else ""
+    return " x ".join(f"{size:,}" for size in shape) + f" {dtype}{kind}"
 
 
 def _print_hits(args: argparse.Namespace, found: Found) -> None:
     shown = min(args.show, len(found.values))
     if shown:
-        print(f"\n{'query':>7} {'rank':>5} {'row':>13}  {args.metric}")
+        print(f"\n{'query':>7} {'rank':>5} {'row':>13}  {found.metric}")
     for query in range(shown):
         kept = found.indices[query] >= 0  # they come first
         hits = zip(found.indices[query][kept], found.values[query][kept], strict=True)

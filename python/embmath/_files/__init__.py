@@ -8,7 +8,8 @@ The safetensors library reads these files, but neither writes nor reads them for
 tensors as one piece of memory, cannot map a file for NumPy, and syncs nothing to the disk.
 """
 
+from .layout import DTYPES, Path
 from .reader import File, read
 from .writer import Blocks, Tensor, write
 
-__all__ = ["Blocks", "File", "Tensor", "read", "write"]
+__all__ = ["DTYPES", "Blocks", "File", "Path", "Tensor", "read", "write"]
