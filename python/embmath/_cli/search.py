@@ -124,7 +124,7 @@ def _search(args: argparse.Namespace) -> Found:
         try:
             if isinstance(corpus, em.Index):
                 metric: Any = _metric_of(corpus, args)
-                top = corpus.search(queries, args.k, **options)
+                top = corpus.search(queries, args.k, dims=args.dims, **options)
             else:
                 metric = args.metric or "cosine"
                 top = em.search(queries, corpus, args.k, metric, dims=args.dims, **options)
@@ -136,11 +136,9 @@ def _search(args: argparse.Namespace) -> Found:
 
 
 def _metric_of(index: em.Index, args: argparse.Namespace) -> str:
-    """What the index searches by; options that it cannot follow are refused."""
+    """What the index searches by; another metric is refused."""
     if args.metric not in (None, index.metric):
         raise CliError(f"{args.corpus}: is an index for {index.metric}, got --metric {args.metric}")
-    if args.dims is not None:
-        raise CliError(f"{args.corpus}: is an index of all {index.d} dimensions, got --dims")
     return index.metric
 
 
