@@ -9,6 +9,6 @@ tensors as one piece of memory, cannot map a file for NumPy, and syncs nothing t
 """
 
 from .reader import File, read
-from .writer import Blocks, Tensor, write
+from .writer import Blocks, Tensor, pieces, write
 
-__all__ = ["Blocks", "File", "Tensor", "read", "write"]
+__all__ = ["Blocks", "File", "Tensor", "pieces", "read", "write"]
