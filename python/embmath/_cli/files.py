@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -15,11 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import embmath as em
 from embmath._cli.errors import CliError
 
 Array = NDArray[Any]
 
 _NPY_MAGIC = b"\x93NUMPY"
+# How a file saved by this package starts, after the header's length; and what it holds.
+_OWN_START = re.compile(rb'.{8}\{"__metadata__":\{"format":"embmath","kind":"([a-z]+)"', re.DOTALL)
 # All that NumPy and zipfile raise on damaged files.
 _DAMAGE = (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
@@ -49,6 +53,23 @@ def read_array(path: str, key: str | None = None) -> Array:
     if array.dtype.type is np.void and array.dtype.itemsize == 2:
         raise CliError(f"{path}: .npy and .npz do not keep bfloat16, .safetensors files do")
     return array
+
+
+def open_corpus(path: str, key: str | None = None) -> Array | em.Codes:
+    """
+    Open what can be searched: a file of this package as what it holds, any other as an array.
+
+    Raises
+    ------
+    CliError
+        With the file's name, for anything that is wrong with it.
+    """
+    try:
+        if _saved_kind(path) == "codes":
+            return em.Codes.load(path)
+    except em.FileFormatError as error:  # has the name already
+        raise CliError(str(error)) from error
+    return read_array(path, key)
 
 
 def write_hits(path: str, values: Array, indices: Array) -> None:
@@ -88,6 +109,14 @@ def _naming(path: str) -> Iterator[None]:
         raise CliError(f"{path}: {error.strerror or error}") from error
     except _DAMAGE as error:
         raise CliError(f"{path}: cannot be read: {error}") from error
+
+
+def _saved_kind(path: str) -> str | None:
+    """Return "codes", "index" or "rotation"; None for files of others, and what is no file."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        start = _OWN_START.match(file.read(128))
+        return None if start is None else start[1].decode()
+    return None
 
 
 def _read_npy(path: str, key: str | None) -> Array:

@@ -21,7 +21,8 @@ from embmath._cli.progress import Bar
 
 _DESCRIPTION = """\
 Find the k best rows of the corpus for every query row, exactly.
-Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row.
+Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row; the corpus may also
+be a file of codes that "quantize" wrote.
 """
 _EPILOG = """\
 The .npz written by --out holds two arrays with one row per query, best hit first:
@@ -37,7 +38,7 @@ example:
 class Found:
     """What a search returned, and how long it took."""
 
-    corpus: NDArray[Any]
+    corpus: NDArray[Any] | em.Codes
     queries: NDArray[Any]
     values: NDArray[Any]
     indices: NDArray[np.int64]
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> Found:
-    corpus = files.read_array(args.corpus, args.key)
+    corpus = files.open_corpus(args.corpus, args.key)
     queries = files.read_array(args.queries, args.queries_key or args.key)
     mask = files.read_array(args.mask) if args.mask else None
     with Bar("searching") as bar:
@@ -160,8 +161,12 @@ def _document(args: argparse.Namespace, found: Found) -> dict[str, Any]:
     return document
 
 
-def _facts(array: NDArray[Any]) -> dict[str, Any]:
-    return {"shape": list(array.shape), "dtype": str(array.dtype)}
+def _facts(array: NDArray[Any] | em.Codes) -> dict[str, Any]:
+    return {"shape": list(array.shape), "dtype": _type_of(array)}
+
+
+def _type_of(array: NDArray[Any] | em.Codes) -> str:
+    return f"{array.precision} codes" if isinstance(array, em.Codes) else str(array.dtype)
 
 
 def _json_values(values: NDArray[Any]) -> list[float | None]:
@@ -181,8 +186,8 @@ def _print_summary(args: argparse.Namespace, found: Found) -> None:
         _print_hits(args, found)
 
 
-def _described(array: NDArray[Any]) -> str:
-    return " x ".join(f"{size:,}" for size in array.shape) + f" {array.dtype}"
+def _described(array: NDArray[Any] | em.Codes) -> str:
+    return " x ".join(f"{size:,}" for size in array.shape) + f" {_type_of(array)}"
 
 
 def _print_hits(args: argparse.Namespace, found: Found) -> None:
