@@ -17,9 +17,10 @@ import pytest
 
 import embmath as em
 from cli_fixtures import COMMAND, Run, hits
+from codes_helpers import PRECISIONS, assert_alike
 from embmath import _codes_file
 from embmath._cli import encode, files
-from test_codes_files import PRECISIONS, assert_alike
+from embmath._cli.errors import CliError
 
 OUT = "codes.safetensors"
 MIB = 1 << 20
@@ -262,13 +263,14 @@ def test_ctrl_c_leaves_no_file(tmp_path: Path, scope: str) -> None:
     command = [*COMMAND, "quantize", "rows.npy", "--to", "int8", "--scope", scope, "--out", OUT]
     child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    if scope == "row":
-        while not list(tmp_path.glob(".*.tmp")):  # until it writes
-            assert child.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    else:
-        time.sleep(0.5)
+    maps = Path(f"/proc/{child.pid}/maps")
+    # Until it writes, or reads: the input is mapped when the first pass begins.
+    while not (
+        list(tmp_path.glob(".*.tmp")) or (scope == "dim" and "rows.npy" in maps.read_text())
+    ):
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=30)
     assert (child.returncode, err) == (130, "embmath: interrupted\n")
@@ -280,8 +282,8 @@ def test_ctrl_c_leaves_no_file(tmp_path: Path, scope: str) -> None:
 
 @pytest.mark.parametrize("options", [("--scope", "row"), ("--scope", "dim", "--normalize")])
 def test_memory_is_that_of_a_chunk(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """A gigabyte of rows under a limit of 256 MiB of memory of its own."""
-    sparse_rows(tmp_path / "rows.npy", 1 << 30)
+    """512 MiB of rows under a limit of 256 MiB of memory of its own."""
+    sparse_rows(tmp_path / "rows.npy", 512 * MIB)
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (256 * MIB, 256 * MIB))
@@ -308,7 +310,7 @@ def test_memory_is_that_of_a_chunk(tmp_path: Path, options: tuple[str, ...]) -> 
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert em.Codes.load(tmp_path / OUT).shape == ((1 << 30) // 4096, 1024)
+    assert em.Codes.load(tmp_path / OUT).shape == (512 * MIB // 4096, 1024)
 
 
 # --- search in codes ------------------------------------------------------------------------------
@@ -342,6 +344,9 @@ def test_files_of_codes_are_recognised(run: Run, arrays: dict[str, np.ndarray]) 
     assert isinstance(corpus, em.Codes)
     assert_alike(corpus, em.quantize(arrays["corpus"], "int8"))
     assert isinstance(files.open_corpus("corpus.npy"), np.memmap)
+    os.mkfifo("pipe")
+    with pytest.raises(CliError, match=r"expected a \.npy"):
+        files.open_corpus("pipe")
     content = Path(OUT).read_bytes()
     Path(OUT).write_bytes(content[:-1])
     code, _, err = run("search", "--corpus", OUT, "--queries", "queries.npy")

@@ -16,28 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import embmath as em
+from codes_helpers import PRECISIONS, assert_alike
 from embmath import _files
 from file_helpers import temporaries
 from reference import assert_same
 from strategies import normal
 
-PRECISIONS = ("int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16")
 ROUNDINGS = ("floor", "nearest", "truncate", "ratio")
-ARRAYS = ("data", "step", "minimum", "ranges")
-CONVENTIONS = ("dim", "precision", "scope", "rounding", "bits", "layout", "signedness")
 X = np.float32([[1, -0.5, 0.25, 7], [0, 2, -3, 1], [5, 5, 5, 5]])
-
-
-def assert_alike(actual: em.Codes, expected: em.Codes) -> None:
-    """Every attribute, bit for bit."""
-    for name in CONVENTIONS:
-        assert getattr(actual, name) == getattr(expected, name), name
-    for name in ARRAYS:
-        have, want = getattr(actual, name), getattr(expected, name)
-        if want is None:
-            assert have is None, name
-        else:
-            assert_same(have, np.asarray(want))
 
 
 @pytest.fixture

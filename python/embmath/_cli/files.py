@@ -113,10 +113,11 @@ def _naming(path: str) -> Iterator[None]:
 
 def _saved_kind(path: str) -> str | None:
     """Return "codes", "index" or "rotation"; None for files of others, and what is no file."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return None
+    with _naming(path), open(path, "rb") as file:
         start = _OWN_START.match(file.read(128))
-        return None if start is None else start[1].decode()
-    return None
+    return None if start is None else start[1].decode()
 
 
 def _read_npy(path: str, key: str | None) -> Array:
