@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import gc
 import mmap
 import os
@@ -135,6 +136,16 @@ def test_safetensors_reads_it(codes: em.Codes, path: Path) -> None:
     load_file = pytest.importorskip("safetensors.numpy").load_file
     codes.save(path)
     assert_same(load_file(path)["data"], np.asarray(codes.data))
+
+
+@pytest.mark.parametrize("method", ["save", "load"])
+def test_examples_run(method: str) -> None:
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        getattr(em.Codes, method), method, globs={"em": em, "np": np}
+    )
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 # --- the caller's strings -------------------------------------------------------------------------
