@@ -56,7 +56,9 @@ ALLOWED_IMPORTS = {
     | {"_files/strict_json", "_types"},
     "_bits": {"_arguments", "_arrays", "_core", "_types"},
     "_bson": set(),
-    "_codes": {"_arguments", "_arrays", "_bson", "_core", "_grids", "_precisions", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_codes_file", "_core", "_grids", "_precisions"}
+    | {"_types"},
+    "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_types"},
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
     "_index": {"_arguments", "_arrays", "_core", "_index_file", "_rotation", "_search", "_types"},

@@ -25,7 +25,7 @@ from embmath._cli.progress import Bar
 def test_help_names_the_commands(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command in out for command in ("info", "demo", "search", "exit codes"))
+    assert all(command in out for command in ("info", "demo", "search", "quantize", "exit codes"))
 
 
 def test_help_loads_nothing_optional(run_python: Callable[..., Any]) -> None:

@@ -78,8 +78,7 @@ def test_search_shows_ids_and_the_index(run: Run, saved: Path) -> None:
     ("options", "message"),
     [
         (("--metric", "dot"), "is an index for cosine, got --metric dot"),
-        (("--dims", "3"), "is an index of all 24 dimensions"),
-        (("--key", "rows"), "is an index, --key is for files of arrays"),
+        (("--key", "rows"), "--key is for files of arrays"),
         (("--queries", "mask.npy"), "queries (mask.npy): expected"),
     ],
 )

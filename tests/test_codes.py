@@ -75,6 +75,13 @@ def test_empty(codes, shape):
     assert_same(empty.dequantize(), np.zeros(shape, np.float32))
 
 
+@pytest.mark.parametrize("scope", ["row", "dim", "global"])
+@pytest.mark.parametrize("precision", ["int8", "uint8", "int4"])
+def test_rows_without_dimensions(precision, scope):
+    codes = em.quantize(np.zeros((3, 0), np.float32), precision, scope=scope)
+    assert_same(codes.dequantize(), np.zeros((3, 0), np.float32))
+
+
 def test_protocols(codes):
     stored = np.asarray(codes)
     assert_same(stored, np.asarray(codes.data))

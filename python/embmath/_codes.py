@@ -1,22 +1,25 @@
 """Codes and what they mean, in one object; and the way back to numbers."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _arguments, _arrays, _bson, _core, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
-from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
+from ._types import Array, Layout, Precision, Progress, Rounding, Scope, Signedness
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Codes:
     """Codes with the numbers and conventions that give them a meaning; immutable.
 
-    Made by :func:`quantize`, or by :meth:`from_data` around codes made elsewhere. Rows are chosen
-    by indexing (slices are views); ``np.asarray(codes)`` and DLPack give the stored array.
+    Made by :func:`quantize`, by :meth:`from_data` around codes made elsewhere, or by :meth:`load`
+    from a file. Rows are chosen by indexing (slices are views); ``np.asarray(codes)`` and DLPack
+    give the stored array.
 
     Attributes
     ----------
@@ -42,6 +45,8 @@ class Codes:
         Of int4.
     signedness : {"none", "offset", "twos_complement"}
         Of the bytes of binary.
+    metadata : dict of str to str
+        The caller's own, from :meth:`load`; :meth:`save` keeps them.
 
     Examples
     --------
@@ -67,6 +72,7 @@ class Codes:
     bits: int = 8
     layout: Layout = "interleaved"
     signedness: Signedness = "none"
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_data(
@@ -174,7 +180,7 @@ class Codes:
         4
         """
         data, precision, dim = _bson.read(vectors)
-        return cls(data, dim, precision)
+        return cls.from_data(data, precision, dim=dim)
 
     def to_bson(self) -> "bytes | list[bytes]":
         """BSON binary vectors (subtype 9), one per row: the payload of ``bson.Binary(_, 9)``.
@@ -201,6 +207,108 @@ class Codes:
         if PRECISIONS[self.precision].kind == "bits":
             array = array.view(np.uint8) ^ np.uint8(FLIPS[self.signedness])
         return _bson.write(array, self.precision, self.dim)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Save the codes and all that gives them a meaning as one safetensors file.
+
+        The file replaces an existing one whole or not at all, and carries checksums. Codes of any
+        library are saved from their memory, without a copy.
+
+        Parameters
+        ----------
+        path : path
+        metadata : mapping of str to str, optional
+            The caller's own strings, besides those that the codes have already.
+        progress : callable, optional
+            Called with the fraction done, some ten times a second; may raise to cancel.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For fields that contradict each other, and what is not a regular file.
+        OSError
+            If the file cannot be written; an old one stays as it was.
+
+        Notes
+        -----
+        Tensors: ``data``, and ``ranges`` (from which minimum and step follow) or ``step`` and
+        ``minimum``; strings: the other attributes by name, the caller's as ``user.<key>``.
+
+        Examples
+        --------
+        >>> import numpy as np, os, tempfile
+        >>> codes = em.quantize(np.float32([[1, -0.5], [0, 2]]), "int8")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "codes.safetensors")
+        ...     codes.save(path, metadata={"model": "any"})
+        ...     again = em.Codes.load(path, verify="full")
+        >>> again
+        <embmath.Codes: 2 rows x 2, int8, scope row, 12 bytes>
+        >>> again.metadata
+        {'model': 'any'}
+        """
+        from . import _codes_file
+
+        _codes_file.save(self, path, metadata, progress)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        mmap: bool = True,
+        verify: Literal["header", "full"] = "header",
+    ) -> "Codes":
+        """Open codes that :meth:`save` or ``python -m embmath quantize`` wrote.
+
+        Parameters
+        ----------
+        path : path
+        mmap : bool
+            Map the file: nothing is copied, rows are read when used, and the mapping lives as long
+            as an array of it. False: read it into memory.
+        verify : {"header", "full"}
+            "header" checks everything but the data; "full" also compares their checksum.
+
+        Returns
+        -------
+        Codes
+            Of NumPy arrays, read-only, whatever library the saved codes were in; bfloat16 as its
+            bits (uint16) unless ml_dtypes is imported.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is of another kind, truncated or damaged, or holds what codes cannot be.
+        OSError
+            If it cannot be opened or read.
+
+        Notes
+        -----
+        Reads the header and the steps (O(n) of scope "row", else O(d)); "full" all of the file.
+
+        Examples
+        --------
+        >>> import numpy as np, os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "codes.safetensors")
+        ...     em.quantize(np.float32([[1, -0.5], [0, 2]]), "ubinary").save(path)
+        ...     codes = em.Codes.load(path)
+        >>> codes.dequantize()  # the mapping outlives the file's name
+        array([[ 1., -1.],
+               [-1.,  1.]], dtype=float32)
+        """
+        from . import _codes_file
+
+        codes: Codes
+        codes, metadata = _codes_file.load(cls.from_data, path, mmap, verify)
+        return replace(codes, metadata=metadata)
 
     @property
     def shape(self) -> tuple[int, ...]:

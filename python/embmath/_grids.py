@@ -83,7 +83,11 @@ def given_grid(
     for name, value in numbers.items():
         if value is None:
             continue
-        array = np.array(_arrays.read(name, value, (*FLOATS, "int64")).array, np.float32).ravel()
+        read = _arrays.read(name, value, (*FLOATS, "int64")).array
+        # A view where it can be, as of mapped codes; Torch wants memory that may be written.
+        convert = np.asarray if source.is_numpy else np.array
+        with np.errstate(over="ignore"):
+            array = convert(read, np.float32).ravel()
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
         if scope is None and array.size != 1:

@@ -158,6 +158,7 @@ void quantize_rows(const MatrixView& x, const CodeFormat& format, const Executio
 
 void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minimum, const float* step, Scope scope,
                 const CodeFormat& format, bool center, Dtype to, const Execution& execution, void* out) {
+    if (n_cols == 0) return;  // nothing to write, and no first step for the kernels to look at
     const kernel::KernelTable& table = dispatch::active();
     const bool is_i8 = codes.dtype == Dtype::i8;
     const kernel::DecodeFn decode = (is_i8 ? table.decode_i8 : table.decode_u8)[static_cast<int>(to)];

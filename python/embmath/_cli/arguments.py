@@ -29,20 +29,21 @@ def at_least(minimum: int) -> Callable[[str], int]:
 positive_int = at_least(1)
 
 
-def npz_path(text: str) -> str:
-    """Return `text` if it can name a .npz file."""
-    if not text.lower().endswith(".npz"):
-        raise argparse.ArgumentTypeError(f"expected a file name ending in .npz, got {text!r}")
-    return text
+def named(suffix: str) -> Callable[[str], str]:
+    """Return the argument type of files whose name ends so."""
+
+    def parse(text: str) -> str:
+        if not text.lower().endswith(suffix):
+            raise argparse.ArgumentTypeError(
+                f"expected a file name ending in {suffix}, got {text!r}"
+            )
+        return text
+
+    return parse
 
 
-def safetensors_path(text: str) -> str:
-    """Return `text` if it can name an index file."""
-    if not text.lower().endswith(".safetensors"):
-        raise argparse.ArgumentTypeError(
-            f"expected a file name ending in .safetensors, got {text!r}"
-        )
-    return text
+npz_path = named(".npz")
+safetensors_path = named(".safetensors")
 
 
 def code_kinds(text: str) -> str | tuple[str, ...] | None:

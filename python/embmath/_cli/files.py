@@ -22,9 +22,9 @@ from embmath._cli.errors import CliError
 
 Array = NDArray[Any]
 
-# After the length, an index file begins like this; other safetensors files do not.
-_INDEX_START = b'{"__metadata__":{"format":"embmath","kind":"index",'
 _NPY_MAGIC = b"\x93NUMPY"
+# How a file saved by this package starts, after the header's length; and what it holds.
+_OWN_START = re.compile(rb'.{8}\{"__metadata__":\{"format":"embmath","kind":"([a-z]+)"', re.DOTALL)
 # All that NumPy and zipfile raise on damaged files.
 _DAMAGE = (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
@@ -56,15 +56,23 @@ def read_array(path: str, key: str | None = None) -> Array:
     return array
 
 
-def read_corpus(path: str, key: str | None = None) -> Array | em.Index:
-    """Open an index file, or one array of any other file as :func:`read_array` does."""
-    if not _is_index(path):
+def open_corpus(path: str, key: str | None = None) -> Array | em.Codes | em.Index:
+    """
+    Open what can be searched: a file of this package as what it holds, any other as an array.
+
+    Raises
+    ------
+    CliError
+        With the file's name, for anything that is wrong with it.
+    """
+    kind = _saved_kind(path)
+    if kind not in ("codes", "index"):
         return read_array(path, key)
     if key is not None:
-        raise CliError(f"{path}: is an index, --key is for files of arrays")
+        raise CliError(f"{path}: is a file of this package, --key is for files of arrays")
     try:
-        return em.Index.load(path)
-    except em.FileFormatError as error:  # names the path
+        return em.Codes.load(path) if kind == "codes" else em.Index.load(path)
+    except em.FileFormatError as error:  # has the name already
         raise CliError(str(error)) from error
 
 
@@ -115,11 +123,13 @@ def _naming(path: str) -> Iterator[None]:
         raise CliError(f"{path}: cannot be read: {error}") from error
 
 
-def _is_index(path: str) -> bool:
-    if Path(path).suffix.lower() != ".safetensors":
-        return False
+def _saved_kind(path: str) -> str | None:
+    """Return "codes", "index" or "rotation"; None for files of others, and what is no file."""
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return None
     with _naming(path), open(path, "rb") as file:
-        return file.read(8 + len(_INDEX_START))[8:] == _INDEX_START
+        start = _OWN_START.match(file.read(128))
+    return None if start is None else start[1].decode()
 
 
 def _read_npy(path: str, key: str | None) -> Array:

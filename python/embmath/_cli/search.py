@@ -20,8 +20,8 @@ from embmath._cli.progress import Bar
 
 _DESCRIPTION = """\
 Find the k best rows of the corpus for every query row, exactly.
-Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row; the corpus
-may also be an index file, made by python -m embmath index.
+Files are .npy (memory-mapped), .npz or .safetensors, one embedding per row; the corpus may also
+be an index file that "index" made, or a file of codes that "quantize" wrote.
 """
 _EPILOG = """\
 The .npz written by --out holds two arrays with one row per query, best hit first:
@@ -37,7 +37,7 @@ example:
 class Found:
     """What a search returned, and how long it took."""
 
-    corpus: NDArray[Any] | em.Index
+    corpus: NDArray[Any] | em.Codes | em.Index
     queries: NDArray[Any]
     metric: str
     values: NDArray[Any]
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _search(args: argparse.Namespace) -> Found:
-    corpus = files.read_corpus(args.corpus, args.key)
+    corpus = files.open_corpus(args.corpus, args.key)
     queries = files.read_array(args.queries, args.queries_key or args.key)
     options: dict[str, Any] = {
         "mask": files.read_array(args.mask) if args.mask else None,
@@ -160,15 +160,18 @@ def _document(args: argparse.Namespace, found: Found) -> dict[str, Any]:
     return document
 
 
-def _facts(source: NDArray[Any] | em.Index) -> dict[str, Any]:
+def _facts(source: NDArray[Any] | em.Codes | em.Index) -> dict[str, Any]:
     shape, dtype = _form(source)
     facts: dict[str, Any] = {"shape": list(shape), "dtype": dtype}
     return facts | ({"codes": source.stats["codes"]} if isinstance(source, em.Index) else {})
 
 
-def _form(source: NDArray[Any] | em.Index) -> tuple[tuple[int, ...], str]:
-    shape = (source.ntotal, source.d) if isinstance(source, em.Index) else source.shape
-    return shape, str(source.dtype)
+def _form(source: NDArray[Any] | em.Codes | em.Index) -> tuple[tuple[int, ...], str]:
+    if isinstance(source, em.Index):
+        return (source.ntotal, source.d), str(source.dtype)
+    if isinstance(source, em.Codes):
+        return source.shape, f"{source.precision} codes"
+    return source.shape, str(source.dtype)
 
 
 def _json_values(values: NDArray[Any]) -> list[float | None]:
@@ -188,7 +191,7 @@ def _print_summary(args: argparse.Namespace, found: Found) -> None:
         _print_hits(args, found)
 
 
-def _described(source: NDArray[Any] | em.Index) -> str:
+def _described(source: NDArray[Any] | em.Codes | em.Index) -> str:
     shape, dtype = _form(source)
     kind = " index" if isinstance(source, em.Index) else ""
     return " x ".join(f"{size:,}" for size in shape) + f" {dtype}{kind}"

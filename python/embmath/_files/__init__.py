@@ -10,6 +10,6 @@ tensors as one piece of memory, cannot map a file for NumPy, and syncs nothing t
 
 from .layout import DTYPES, Path
 from .reader import File, read
-from .writer import Blocks, Tensor, write
+from .writer import Blocks, Tensor, pieces, write
 
-__all__ = ["DTYPES", "Blocks", "File", "Path", "Tensor", "read", "write"]
+__all__ = ["DTYPES", "Blocks", "File", "Path", "Tensor", "pieces", "read", "write"]

@@ -101,7 +101,7 @@ def _checked_name(name: str) -> str:
 
 def _as_blocks(name: str, tensor: Tensor) -> Blocks:
     if isinstance(tensor, np.ndarray):
-        blocks = Blocks(_format_name(name, tensor.dtype), tensor.shape, _pieces(tensor))
+        blocks = Blocks(_format_name(name, tensor.dtype), tensor.shape, pieces(tensor))
     else:
         dtype, shape, buffers = tensor
         blocks = Blocks(dtype, tuple(map(operator.index, shape)), buffers)
@@ -120,13 +120,13 @@ def _format_name(name: str, dtype: np.dtype[Any]) -> str:
     return _FORMAT_NAMES[dtype]
 
 
-def _pieces(array: NDArray) -> Iterator[NDArray]:
+def pieces(array: NDArray) -> Iterator[NDArray]:
     """Contiguous pieces in C order: views where possible, else copies of at most a block."""
     if array.flags.c_contiguous or not array.size:
         yield np.ascontiguousarray(array)
     elif array[0].nbytes > BLOCK:
         for row in array:
-            yield from _pieces(row)
+            yield from pieces(row)
     else:
         n_rows = BLOCK // array[0].nbytes
         for start in range(0, len(array), n_rows):
