@@ -97,7 +97,7 @@ class Twin:
 
     def __init__(self, metric: str, **options) -> None:
         self.metric = metric
-        self.index = em.Index(metric=metric, **options)
+        self.index = em.Index(metric=metric, **{"codes": kept_codes(metric)} | options)
         self.rows: dict[int, Array] = {}
         self.next_id = 0
 
@@ -201,3 +201,8 @@ def assert_alike(a: em.Index, b: em.Index, q: Array, ks=(1, 10)) -> None:
             a.search(q, k, nan="rank_last", exclude_self=True),
             b.search(q, k, nan="rank_last", exclude_self=True),
         )
+
+
+def kept_codes(metric: str) -> str | None:
+    """Codes wherever there are any, also where "auto" finds that they do not pay."""
+    return "int8" if metric in CODE_METRICS else None

@@ -17,6 +17,7 @@ from index_helpers import (
     by_id,
     check,
     codes_of,
+    kept_codes,
     ranking,
 )
 from reference import BIT_METRICS, FLOAT_METRICS
@@ -62,14 +63,24 @@ class TestLikeASearch:
     def test_hard_data(self, isa, data, dtype):
         for metric in CODE_METRICS:
             wanted = ranking(data, 8, 2500, 40, dtype, metric)
-            check(em.Index(wanted.rows, metric=metric), wanted, (1, 8), (1, 25))
+            check(
+                em.Index(wanted.rows, metric=metric, codes=kept_codes(metric)),
+                wanted,
+                (1, 8),
+                (1, 25),
+            )
 
     @pytest.mark.parametrize("dtype", INTS)
     @pytest.mark.parametrize("data", ["ascending", "all_equal", "duplicates", "near_ties", "signs"])
     def test_integers_with_many_ties(self, isa, dtype, data):
         for metric in CODE_METRICS:
             wanted = ranking(data, 8, 2500, 40, dtype, metric)
-            check(em.Index(wanted.rows, metric=metric), wanted, (1, 8), (1, 25))
+            check(
+                em.Index(wanted.rows, metric=metric, codes=kept_codes(metric)),
+                wanted,
+                (1, 8),
+                (1, 25),
+            )
 
     @pytest.mark.parametrize("dtype", FLOATS)
     def test_queries_of_another_float_type(self, rng, dtype):
@@ -125,7 +136,7 @@ class TestOptions:
         q, x = make("duplicates", 13, 1300, 40)
         x[::3] = normal(rng, len(x[::3]), 40)
         ids = rng.permutation(2000)[:1300]
-        index = em.Index(x, metric=metric, ids=ids)
+        index = em.Index(x, metric=metric, ids=ids, codes=kept_codes(metric))
         gone = rng.choice(ids, removed, replace=False)
         index.remove(gone)
         at = {int(name): row for name, row in zip(ids, x, strict=True)}
@@ -187,7 +198,7 @@ def test_rows_that_hold_nan_come_last(isa, dtype, metric):
     q, x = make("normal", 5, 1200, 40, dtype)
     x[np.arange(1200) % 40 != 17, 3] = np.nan
     ids = np.arange(1200)[::-1] * 3
-    index = em.Index(x, metric=metric, ids=ids)
+    index = em.Index(x, metric=metric, ids=ids, codes=kept_codes(metric))
     for k in (1, 12, 30, 33, 1200):
         wanted = by_id("search", q, x, ids, k, metric)
         reference.assert_all_same(index.search(q, k), wanted)
@@ -338,7 +349,7 @@ class TestVerification:
         q, x = make(data, 8, 1500, 48)
         q = np.nan_to_num(q, nan=0.0, posinf=np.inf, neginf=-np.inf)
         for metric in CODE_METRICS:
-            index = em.Index(x, metric=metric, ids=np.arange(1500)[::-1])
+            index = em.Index(x, metric=metric, ids=np.arange(1500)[::-1], codes="int8")
             index.remove([3, 700])
             index.search(q[:2], 5, exclude_self=True)
             index.search(q, 15)

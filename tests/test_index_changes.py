@@ -312,7 +312,7 @@ def test_changes_of_nothing(rng):
 def test_add_reports_the_fraction_done(rng, force_isa):
     force_isa("scalar")
     rows = np.lib.stride_tricks.sliding_window_view(normal(rng, 1, 2**17 + 767)[0], 768)
-    index, calls = em.Index(dim=768), []
+    index, calls = em.Index(dim=768, codes="int8"), []
     index.add(rows, progress=calls.append, threads=1)
     assert len(calls) > 1
     assert calls == sorted(calls)

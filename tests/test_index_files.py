@@ -84,7 +84,7 @@ class TestTheSame:
         x, files = normal(rng, 1100, 64), set()
         for isa in _core.available_isas():
             force_isa(isa)
-            em.Index(x).save(tmp_path / isa)
+            em.Index(x, codes="int8").save(tmp_path / isa)
             files.add((tmp_path / isa).read_bytes())
         assert len(files) == 1
 
