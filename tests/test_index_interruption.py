@@ -33,7 +33,7 @@ class TestLongChanges:
     def slow(self, force_isa, rng) -> tuple[em.Index, Array]:
         force_isa("scalar")
         rows = windows(rng, 2**18)
-        return em.Index(rows[:1000].copy()), rows
+        return em.Index(rows[:1000].copy(), codes="int8"), rows
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_searches_do_not_wait(self, slow, threads):
@@ -124,7 +124,7 @@ class TestLongChanges:
     def test_ctrl_c_stops_a_removal(self, force_isa, rng, kept):
         """While the rows that stay move together."""
         rows = windows(rng, 2**18 if kept == "reference" else 2**17)
-        index = em.Index(rows, rows=kept)
+        index = em.Index(rows, rows=kept, codes="int8")
         half = np.arange(0, len(rows), 2)
         q = rows[:3] + rows[7]
         index.remove([1])
@@ -229,7 +229,7 @@ def test_an_index_may_outlive_the_interpreter(run_python, holder):
 def test_a_callback_may_not_change_what_is_being_changed(rng, force_isa, is_empty):
     force_isa("scalar")
     x = windows(rng, 2**16)
-    index = em.Index(dim=x.shape[1]) if is_empty else em.Index(x[:5])
+    index = em.Index(None if is_empty else x[:5], dim=x.shape[1], codes="int8")
     before = index.ntotal
     with pytest.raises(ValueError, match=r"^index: must not be changed from a callback"):
         index.add(x, progress=lambda _: index.add(x[:1]), threads=1)
