@@ -41,6 +41,9 @@ class Rotation:
                 "rotation: expected mean (d,), basis (dims, d) and variance (dims,), got "
                 f"{self.mean.shape}, {self.basis.shape} and {self.variance.shape}"
             )
+        is_finite = all(np.isfinite(part).all() for part in (self.mean, self.basis, self.variance))
+        if not is_finite or (self.variance < 0).any():
+            raise ValueError("rotation: expected finite numbers, and no variance below zero")
         for part in (self.mean, self.basis, self.variance):
             part.setflags(write=False)
 
