@@ -379,6 +379,24 @@ def test_the_query_part_is_attained(
     assert not holds(q, x, metric, stage, basis)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("stage", [stage for stage in ROTATED_STAGES if "long" in stage])
+def test_the_rounding_part_is_enough_alone_and_needed(
+    isa: str, metric: str, stage: str, scale_bounds: Callable[..., None], rng: np.random.Generator
+) -> None:
+    """Codes that leave nothing out, along axes that round nothing, need no other part."""
+    d = 63
+    q = HARD_ROWS["signs"](rng, (20, d)) * rng.uniform(0.3, 3, (20, 1))
+    x = (q[:, None] * rng.uniform(0.98, 1.02, (20, 20, 1))).reshape(400, d)
+    basis = (np.zeros(d), np.eye(d, dtype=np.float32), np.ones(d))
+    if stage.startswith("int4"):  # which codes three quarters of the axes at most
+        q[:, 32:] = x[:, 32:] = 0
+    scale_bounds(1, 0, 0)
+    assert holds(q, x, metric, stage, basis)
+    scale_bounds(0, 0, 0)
+    assert not holds(q, x, metric, stage, basis)
+
+
 @pytest.mark.parametrize("stage", ROTATED_STAGES)
 def test_where_there_is_no_such_stage(stage: str) -> None:
     x = np.ones((2, 9), np.float32)

@@ -136,7 +136,7 @@ struct PrefixQuery {
         gate.refined_weight = round_up(radius[1] * scales.residual * kTermSlack);
         gate.weight[1] = is_distance ? round_down((1.0 - slack) / unit) : static_cast<float>(tilt);
         gate.norm_weight = round_up(((shape.eps + slack) * norm + slack * std::abs(tilt) * mean_norm) * kTermSlack);
-        gate.code_weight = round_up((residual * scales.query + (shape.eta + slack) * norm * shape.most_step) * kTermSlack);
+        gate.code_weight = round_up((residual * scales.query + (shape.eta * scales.rounding + slack) * norm * shape.most_step) * kTermSlack);
         if (tau > -kInfinity) gate.threshold = threshold(tau, slack);
         return gate;
     }
