@@ -131,8 +131,7 @@ def test_norms_around_the_limits(
 ) -> None:
     for d in SOME_DIMS:
         q, x = (
-            rng.standard_normal((n, d)) * 2.0 ** rng.integers(*exponents, (n, 1))
-            for n in (NQ, N)
+            rng.standard_normal((n, d)) * 2.0 ** rng.integers(*exponents, (n, 1)) for n in (NQ, N)
         )
         check(q, x, metric, ROTATED_STAGES, (0, N), fitted(rng.standard_normal((99, d)), metric))
         if exponents[1] < 100:
@@ -168,13 +167,22 @@ def test_rows_along_the_narrowest_axes(isa: str, metric: str, rng: np.random.Gen
         check(q, flat, metric, ROTATED_STAGES, (0, 5, N), basis)
 
 
-@pytest.mark.parametrize("metric", CODE_METRICS)
 @pytest.mark.parametrize("kind", ["normal", "constant", "signs", "all but one lost"])
-def test_the_longest_rows(isa: str, metric: str, kind: str, rng: np.random.Generator) -> None:
+def test_the_longest_rows(isa: str, kind: str, rng: np.random.Generator) -> None:
+    d, p = 4096, 128
+    some = (np.zeros(d), np.eye(p, d, dtype=np.float32), np.ones(p))
+    q, x = hard_pairs(rng, kind, "float32", d, 4, 17)
+    assert check(q, x, "dot", ROTATED_STAGES, (0,), some) == 4 * 17 * len(ROTATED_STAGES)
+
+
+@pytest.mark.slow
+def test_the_longest_sums(rng: np.random.Generator) -> None:
+    """Every code is the largest, in every place that there is."""
     d = 4096
     identity = (np.zeros(d), np.eye(d, dtype=np.float32), np.ones(d))
-    q, x = hard_pairs(rng, kind, "float32", d, 4, 17)
-    assert check(q, x, metric, ROTATED_STAGES, (0, 17), identity) == 4 * 17 * 2 * len(ROTATED_STAGES)
+    q, x = hard_pairs(rng, "signs", "float32", d, 4, 17)
+    stages = ("prefix_long", "prefix_long_wide", "int4_long_wide")
+    assert check(q, x, "cosine", stages, (0,), identity) == 4 * 17 * 3
 
 
 @pytest.mark.parametrize("metric", CODE_METRICS)
@@ -292,30 +300,32 @@ def decaying(rng: np.random.Generator, n: int, d: int) -> Array:
     return (rng.standard_normal((n, d)) / np.sqrt(1 + np.arange(d)) + 0.1).astype(np.float32)
 
 
-# Median over pairs of what a bound on a cosine is too large by. Measured: see the tuple's halves.
+# Median over pairs of what a bound on a cosine is too large by, a fifth above what was measured;
+# codes of queries are shorter on CPUs that multiply bytes with saturation.
 SLACK = {
-    "prefix": 0.2,
-    "prefix_wide": 0.2,
-    "prefix_long": 0.03,
-    "prefix_long_wide": 0.02,
-    "int4": 0.35,
-    "int4_wide": 0.35,
-    "int4_long": 0.25,
-    "int4_long_wide": 0.25,
+    "prefix": 0.1,
+    "prefix_wide": 0.09,
+    "prefix_long": 0.035,
+    "prefix_long_wide": 0.01,
+    "int4": 0.24,
+    "int4_wide": 0.23,
+    "int4_long": 0.16,
+    "int4_long_wide": 0.15,
 }
+# Share of the rows whose bound reaches the tenth best score.
+LEFT = {"prefix": 0.08, "prefix_long": 0.02, "int4": 0.45, "int4_long": 0.16}
 
 
-@pytest.mark.parametrize("stage", ROTATED_STAGES)
-def test_bounds_are_tight_enough_to_filter(
-    isa: str, stage: str, rng: np.random.Generator
-) -> None:
+@pytest.mark.parametrize("metric", CODE_METRICS)
+def test_bounds_are_tight_enough_to_filter(isa: str, metric: str, rng: np.random.Generator) -> None:
     q, x = decaying(rng, 20, 256), decaying(rng, 3000, 256)
-    upper, own = certificate(q, x, "cosine", stage, 9, fitted(x, "cosine"))
-    assert np.median(upper - own) < SLACK[stage]
-    for metric in CODE_METRICS:
-        upper, own = certificate(q, x, metric, stage, 9, fitted(x, metric))
+    basis = fitted(x, metric)
+    for stage in ROTATED_STAGES:
+        upper, own = certificate(q, x, metric, stage, 9, basis)
         left = (upper >= np.sort(own, axis=1)[:, -10, None]).mean()
-        assert left < (0.2 if stage.startswith("int4") else 0.05)
+        assert left < LEFT[stage.removesuffix("_wide")], stage
+        if metric == "cosine":
+            assert np.median(upper - own) < SLACK[stage], stage
 
 
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**-20, 2.0**20, 2.0**40])
@@ -356,7 +366,7 @@ def test_the_residual_part_is_attained(
     q, x = np.zeros((2, 1, d), np.float32)
     x[0, 0] = 1
     at = 1 if "long" in stage else d - 1
-    q[0, at] = 1
+    q[0, [5, at]] = 1
     x[0, at] = 0.49 / 127 if "prefix" in stage else 0.01
     assert holds(q, x, metric, stage, basis)
     scale_bounds(1, 0, 1)
@@ -364,22 +374,27 @@ def test_the_residual_part_is_attained(
 
 
 @pytest.mark.parametrize("metric", CODE_METRICS)
-@pytest.mark.parametrize("stage", ROTATED_STAGES)
+@pytest.mark.parametrize(
+    ("stage", "d"), [("prefix", 16), ("prefix_long", 200), ("int4", 16), ("int4_long", 16)]
+)
 def test_the_query_part_is_attained(
-    isa: str, metric: str, stage: str, scale_bounds: Callable[..., None]
+    isa: str, metric: str, stage: str, d: int, scale_bounds: Callable[..., None]
 ) -> None:
-    """A row along what the codes of the query leave out."""
-    d = 200
+    """A row along what the codes of the query leave out.
+
+    Two digits leave out less than the rounding of the rotation; and what is known of lengths beyond
+    a prefix, at most the square root of that, hides what one digit leaves out.
+    """
     basis = (np.zeros(d), np.eye(d, dtype=np.float32), np.ones(d))
     q, x = np.zeros((2, 1, d), np.float32)
-    q[0, :2] = 1, 0.49 / 127 if not stage.endswith("wide") else 0.49 / (127 * 128)
+    q[0, :2] = 1, 0.49 / 127
     x[0, 1] = 1
     assert holds(q, x, metric, stage, basis)
     scale_bounds(1, 0, 0)
     assert not holds(q, x, metric, stage, basis)
 
 
-@pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean"])
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("stage", [stage for stage in ROTATED_STAGES if "long" in stage])
 def test_the_rounding_part_is_enough_alone_and_needed(
     isa: str, metric: str, stage: str, scale_bounds: Callable[..., None], rng: np.random.Generator
@@ -401,7 +416,11 @@ def test_the_rounding_part_is_enough_alone_and_needed(
 def test_where_there_is_no_such_stage(stage: str) -> None:
     x = np.ones((2, 9), np.float32)
     basis = fitted(x, "dot")
-    for rows, metric in ((x, "manhattan"), (x.astype(np.int8), "dot"), (x.astype(np.uint8), "hamming")):
+    for rows, metric in (
+        (x, "manhattan"),
+        (x.astype(np.int8), "dot"),
+        (x.astype(np.uint8), "hamming"),
+    ):
         with pytest.raises(ValueError, match="no such certified stage"):
             certificate(rows, rows, metric, stage, 0, basis)
     with pytest.raises(ValueError, match="^rotation: needed"):
