@@ -249,6 +249,8 @@ def test_auto_takes_rotated_codes_for_many_rows(rng: np.random.Generator) -> Non
         for k in (1, 10):
             assert begins_with(same(index, q[:nq], x, k), codes)
     same_range(index, q, x, float(em.search(q[:1], x, 20).values[0, -1]))
+    nothing = np.full((n, d), np.nan, np.float32)
+    assert em.Index(nothing).stats["codes"] == ("int8",)
     for few in (
         x[: n - 1],
         np.ascontiguousarray(x[:, :127]),

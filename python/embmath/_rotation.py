@@ -12,6 +12,7 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _ROWS_PER_DIM = 20  # a sample of fewer than about 13 d rows fits noise (measured: 2.3x the survivors at 1.3 d)
 _LEAST_SAMPLE = 10_000
 _CHUNK = 4096
+_MOST_SQUARE = 1e290  # of a row's length: all their sums are finite
 _LEADING_SHARE = 0.75  # isotropic rows: 0.5
 _MIXED = 64  # coordinates that codes share a step over
 
@@ -143,7 +144,8 @@ def fit_rotation(
     Parameters
     ----------
     x : array, (n, d)
-        float16, bfloat16, float32 or float64. Rows that are not finite do not count.
+        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do not
+        count.
     dims : int, optional
         How many axes to keep; default: all d.
     center : bool
@@ -193,7 +195,8 @@ def fit_rotation(
     total, mean, scatter = 0, np.zeros(d), np.zeros((d, d))
     for first in range(0, len(chosen), _CHUNK):
         part = _arrays.as_float64(rows, chosen[first : first + _CHUNK])
-        part = part[np.isfinite(part).all(axis=1)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
         if normalize:
             lengths = np.linalg.norm(part, axis=1, keepdims=True)
             part /= np.where(lengths > 0, lengths, 1.0)
@@ -201,15 +204,13 @@ def fit_rotation(
         mean += part.sum(axis=0)
         scatter += part.T @ part
     if total == 0:
-        raise ValueError("x: expected at least one row of finite numbers")
+        raise ValueError(f"x: expected at least one row of finite numbers, of squares below {_MOST_SQUARE}")
     mean /= total
     scatter /= total
     if center:
         scatter -= np.outer(mean, mean)
     else:
         mean[:] = 0.0
-    if not np.isfinite(scatter).all():
-        raise ValueError("x: rows are too large for their squares")
     variance, axes = np.linalg.eigh(scatter)
     order = np.arange(d)[::-1][:n_dims]
     return Rotation(mean, axes.T[order], np.maximum(variance[order], 0.0))
