@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+import embmath as em
 from embmath import _core
 from reference import Array
 
@@ -18,6 +19,12 @@ CODE_STAGES = ("int8", "int8_wide")
 
 
 STAGES = ("float32", *CODE_STAGES)
+
+
+ROTATED_STAGES = tuple(
+    kind + rung + digits
+    for kind, rung, digits in product(("prefix", "int4"), ("", "_long"), ("", "_wide"))
+)
 
 
 DIMS = (1, 2, 15, 16, 17, 100, 768, 2048)
@@ -115,8 +122,26 @@ FLOAT_CASES = [
 ]
 
 
-def certificate(q: Array, x: Array, metric: str, stage: str, rank: int) -> tuple[Array, Array]:
-    return _core.certificate((q, q.dtype.name), (x, x.dtype.name), q.shape[1], metric, stage, rank)
+Basis = tuple[Array, Array, Array]  # mean, axes and the spread along each
+
+
+def fitted(x: Array, metric: str, dims: int | None = None, center: bool = True) -> Basis:
+    """What an index would make of these rows."""
+    rotation = em.fit_rotation(x, dims=dims, center=center, normalize=metric == "cosine")
+    return rotation.coding_basis()
+
+
+def certificate(
+    q: Array, x: Array, metric: str, stage: str, rank: int, basis: Basis | None = None
+) -> tuple[Array, Array]:
+    pair = (typed(q), typed(x))
+    known = None if basis is None else (*basis, None)  # the defect: not known
+    return _core.certificate(*pair, q.shape[1], metric, stage, rank, known)
+
+
+def typed(x: Array) -> tuple[Array, str]:
+    name = x.dtype.name
+    return (x.view(np.uint16) if name == "bfloat16" else x), name
 
 
 def check(
@@ -125,11 +150,12 @@ def check(
     metric: str,
     stages: tuple[str, ...],
     ranks: tuple[int, ...] = RANKS,
+    basis: Basis | None = None,
 ) -> int:
     """Assert the certificate for every pair; how many bounds were finite."""
     finite = 0
     for stage, rank in product(stages, ranks):
-        upper, own = certificate(queries, corpus, metric, stage, rank)
+        upper, own = certificate(queries, corpus, metric, stage, rank, basis)
         assert not np.isnan(upper).any(), (stage, rank)
         assert (own <= upper).all(), (stage, rank)
         finite += int(np.isfinite(upper).sum())

@@ -407,6 +407,29 @@ def assert_same(actual: Any, expected: Array) -> None:
     np.testing.assert_array_equal(actual, expected)
 
 
+# --- rotations ---------------------------------------------------------------------------------
+
+
+def principal_axes(
+    x: Any, *, center: bool = True, normalize: bool = False
+) -> tuple[Array, Array, Array]:
+    """Mean, axes and variances: singular vectors, which no covariance has rounded."""
+    x = np.asarray(x).astype(np.float64)
+    if normalize:
+        lengths = np.sqrt((x * x).sum(axis=1, keepdims=True))
+        x = np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0)
+    mean = x.mean(axis=0) if center else np.zeros(x.shape[1])
+    _, singular, axes = np.linalg.svd(x - mean)
+    variance = np.zeros(x.shape[1])
+    variance[: len(singular)] = singular**2 / len(x)
+    return mean, axes, variance
+
+
+def rotate(x: Any, mean: Array, axes: Array) -> Array:
+    """``V (x - mean)`` in float64."""
+    return (np.asarray(x).astype(np.float64) - mean) @ axes.astype(np.float64).T
+
+
 def assert_all_same(actual: Any, expected: tuple[Array, ...]) -> None:
     """``assert_same`` for results of several arrays, by field name."""
     for name, wanted in zip(expected._fields, expected, strict=True):  # type: ignore[attr-defined]

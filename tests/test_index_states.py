@@ -14,15 +14,29 @@ from hypothesis.stateful import (
     rule,
 )
 
+import embmath as em
 import reference
 from embmath import _core
 from index_helpers import (
+    CODE_METRICS,
     Twin,
     by_id,
     codes_of,
 )
 from reference import Array
 from strategies import DATA, DTYPES, FLOATS, INTS, make, metrics_of
+
+ROTATED = ("prefix", "int4", ("prefix", "int4"), ("int8", "int4"))
+
+
+def some_axes(d: int, seed: int) -> em.Rotation:
+    """A rotation that has nothing to do with the rows; of a few axes only, where many take long."""
+    rng = np.random.default_rng(seed)
+    dims = int(rng.integers(1, min(d, 64) + 1))
+    axes = np.linalg.qr(rng.standard_normal((d, dims)))[0].T
+    mean = rng.standard_normal(d) * rng.choice([0, 1e-40, 0.3, 1e20])
+    return em.Rotation(mean, axes, 1 / (1 + np.arange(dims)))
+
 
 SHARES = st.sampled_from([0.0, 0.02, 0.1, 0.3, 0.7])
 
@@ -44,9 +58,13 @@ class Changes(RuleBasedStateMachine):
         self.before = _core.active_isa()
         _core.force_isa(isa)
         metric = data.draw(st.sampled_from(metrics_of(dtype)), label="metric")
-        codes = data.draw(st.sampled_from(codes_of(metric, d)), label="codes")
+        kinds = codes_of(metric, d)
+        if metric in CODE_METRICS and dtype in FLOATS:
+            kinds += ROTATED
+        codes = data.draw(st.sampled_from(kinds), label="codes")
         self.dtype, self.d = dtype, d
-        self.twin = Twin(metric, codes=codes, rows=rows, dim=d)
+        rotation = some_axes(d, data.draw(self.SEEDS, label="axes"))
+        self.twin = Twin(metric, codes=codes, rows=rows, dim=d, rotation=rotation)
 
     def teardown(self):
         if hasattr(self, "before"):

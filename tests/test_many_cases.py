@@ -26,6 +26,7 @@ CASES = {
     "sqeuclidean": 230_000,
     "manhattan": 30_000,
 }
+ROTATED_CASES = {"cosine": 280_000, "dot": 280_000, "euclidean": 230_000, "sqeuclidean": 230_000}
 CODE_SHARE = 0.75  # of them, where the metric has codes, by a plan that begins with codes
 EXTRA = 3  # rows scored beyond the k best; a query for which more come close asks the oracle alone
 
@@ -234,6 +235,63 @@ def test_many_cases(metric: str) -> None:
     assert coded >= CODE_SHARE * total or metric == "manhattan"
 
 
+def rotated_question(rng: np.random.Generator, metric: str) -> Question:
+    """Variances that fall by themselves, or any data: what codes of a prefix serve and what not."""
+    k = int(rng.choice([1, 2, 3]))
+    n, d = int(rng.integers(100 * k, 110 * k + 200)), int(2 ** rng.uniform(4, 7.3))
+    nq = 1500
+    rows = DATA[str(rng.choice(list(DATA)))]
+    q, x = rows(rng, nq, d), rows(rng, n, d)
+    if rng.random() < 0.7:
+        fall = (1 + np.arange(d)) ** -rng.uniform(0.3, 1)
+        q, x = q * fall, x * fall
+    dtype = str(rng.choice(["float32", "float64"], p=[0.8, 0.2]))
+    return Question(cast(q, dtype), cast(x, dtype), k, metric, {})
+
+
+def rotation_of(rng: np.random.Generator, x: Array, metric: str) -> em.Rotation | None:
+    if rng.random() < 0.5:
+        return None
+    d = x.shape[1]
+    sample = x if rng.random() < 0.5 else rng.standard_normal((20, d))
+    dims = d if rng.random() < 0.5 else int(rng.integers(1, d + 1))
+    return em.fit_rotation(
+        sample, dims=dims, center=bool(rng.random() < 0.7), normalize=metric == "cosine"
+    )
+
+
+def ask_rotated(metric: str, number: int) -> tuple[int, int]:
+    """One index: how many queries had the oracle's answer, and how many rotated codes served."""
+    rng = np.random.default_rng([7, tuple(CASES).index(metric), number])
+    _core.force_isa(em.isas()[number % len(em.isas())])
+    q, x, k, *_ = asked = rotated_question(rng, metric)
+    expected = answer(asked)
+    codes = ("prefix", "int4")[number % 2]
+    index = em.Index(x, metric=metric, codes=codes, rotation=rotation_of(rng, x, metric))
+    coded = first = 0
+    for nq in (1, 2, 3, 4, 50, len(q)):  # of up to four, queries have codes of two digits
+        part = slice(first, first + nq)
+        stats: dict[str, Any] = {}
+        top = index.search(q[part], k, threads=int(rng.integers(1, 4)), stats=stats)
+        reference.assert_all_same(top, TopK(expected.values[part], expected.indices[part]))
+        coded += len(top.values) * stats["plan"].startswith(codes)
+        first += nq
+    return len(q), coded
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("force_isa")
+@pytest.mark.parametrize("metric", ROTATED_CASES)
+def test_many_rotated_cases(metric: str) -> None:
+    total = coded = number = 0
+    while total < ROTATED_CASES[metric]:
+        count, has_codes = ask_rotated(metric, number)
+        total += count
+        coded += has_codes
+        number += 1
+    assert coded >= CODE_SHARE * total
+
+
 @pytest.mark.parametrize("metric", CASES)
 def test_the_quick_answer_is_the_plain_one(metric: str) -> None:
     for number in range(30):
@@ -247,3 +305,4 @@ def test_the_quick_answer_is_the_plain_one(metric: str) -> None:
 
 def test_a_million() -> None:
     assert sum(CASES.values()) > 1_000_000
+    assert sum(ROTATED_CASES.values()) > 1_000_000

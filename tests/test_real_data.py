@@ -88,6 +88,37 @@ def test_all_queries_and_long_answers(data, metric):
             reference.assert_all_same(em.search(part, x, k, metric), prefix)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean", "sqeuclidean"])
+def test_rotated_codes(isa, data, metric):
+    q, x = data
+    expected = exact(q, x, 100, metric)
+    for codes in ("prefix", "int4"):
+        index = em.Index(x, metric=metric, codes=codes)
+        for nq in (1, 4, len(q)):
+            for k in (1, 10, 100):
+                stats = {}
+                top = index.search(q[:nq], k, stats=stats)
+                known = TopK(expected.values[:nq, :k], expected.indices[:nq, :k])
+                reference.assert_all_same(top, known)
+                assert stats["plan"].startswith(codes)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean"])
+def test_all_queries_in_rotated_codes(data, metric):
+    q, x = load("*queries*.f32.npy"), data[1]
+    index = em.Index(x, metric=metric, codes=("prefix", "int4"))
+    for first in range(0, len(q), 500):
+        part = np.ascontiguousarray(q[first : first + 500])
+        expected = exact(part, x, 100, metric)
+        for k in (1, 10, 100):
+            known = TopK(expected.values[:, :k], expected.indices[:, :k])
+            reference.assert_all_same(index.search(part, k), known)
+        for i in range(0, len(part), 50):
+            one = slice(i, i + 1)
+            known = TopK(expected.values[one, :10], expected.indices[one, :10])
+            reference.assert_all_same(index.search(part[one], 10), known)
+
+
 @pytest.mark.parametrize("metric", FLOAT_METRICS)
 def test_few_queries_against_the_plain_oracle(agree, data, metric):
     q, x = data

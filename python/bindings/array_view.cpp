@@ -70,8 +70,17 @@ CodeKind parse_code_kind(const std::string& name) {
 Metric parse_metric(const std::string& name) { return parse<Metric>(kMetrics, name, "metric"); }
 
 StageKind parse_stage(const std::string& name) {
-    constexpr std::array<std::string_view, 3> kStages{"float32", "int8", "int8_wide"};
+    constexpr std::array<std::string_view, 11> kStages{
+        "float32", "int8", "int8_wide", "prefix", "prefix_wide", "prefix_long", "prefix_long_wide",
+        "int4", "int4_wide", "int4_long", "int4_long_wide"};
     return parse<StageKind>(kStages, name, "stage");
+}
+
+std::shared_ptr<const Basis> as_basis(const std::optional<BasisArrays>& arrays) {
+    if (!arrays) return nullptr;
+    const auto as_vector = [](const auto& array) { return std::vector(array.data(), array.data() + array.size()); };
+    const auto& [mean, vectors, spread, defect] = *arrays;
+    return std::make_shared<const Basis>(Basis{as_vector(mean), as_vector(vectors), as_vector(spread), defect});
 }
 
 py::dtype result_dtype(ResultType type) {

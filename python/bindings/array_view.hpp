@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include <pybind11/numpy.h>
@@ -23,12 +24,18 @@ namespace py = pybind11;
 // A 2-D array and the name of its element type: bfloat16 travels as uint16.
 using TypedArray = std::pair<py::array, std::string>;
 
+template <class T>
+using Dense = py::array_t<T, py::array::c_style>;
+// Mean, vectors, spread, and the defect where it is known.
+using BasisArrays = std::tuple<Dense<double>, Dense<float>, Dense<double>, std::optional<double>>;
+
 MatrixView matrix_view(const TypedArray& typed);
 ArrayView array_view(const TypedArray& typed);
 Metric parse_metric(const std::string& name);
 CodeKind parse_code_kind(const std::string& name);
 Dtype parse_dtype(const std::string& name);
 StageKind parse_stage(const std::string& name);
+std::shared_ptr<const Basis> as_basis(const std::optional<BasisArrays>& arrays);
 py::dtype result_dtype(ResultType type);
 
 // Keeps an array alive for whoever reads its memory later. The last one to let go may be a thread

@@ -10,26 +10,14 @@ namespace {
 
 using Ids = py::array_t<std::int64_t, py::array::c_style>;
 
-template <class T>
-using Dense = py::array_t<T, py::array::c_style>;
-// mean, vectors, spread, and the defect where it is known
-using BasisArrays = std::tuple<Dense<double>, Dense<float>, Dense<double>, std::optional<double>>;
 // Name, type as safetensors calls it, and the array.
 using NamedArray = std::tuple<std::string, std::string, py::array>;
-
-template <class T>
-std::vector<T> as_vector(const Dense<T>& array) {
-    return {array.data(), array.data() + array.size()};
-}
 
 IndexOptions index_options(const std::string& metric, const std::string& dtype, std::int64_t n_cols,
                            const std::vector<std::string>& codes, const std::optional<BasisArrays>& basis, bool copies_rows) {
     IndexOptions options{parse_metric(metric), parse_dtype(dtype), n_cols, {}, nullptr, copies_rows};
     for (const std::string& name : codes) options.codes[static_cast<int>(parse_code_kind(name))] = true;
-    if (basis) {
-        const auto& [mean, vectors, spread, defect] = *basis;
-        options.basis = std::make_shared<const Basis>(Basis{as_vector(mean), as_vector(vectors), as_vector(spread), defect});
-    }
+    options.basis = as_basis(basis);
     return options;
 }
 

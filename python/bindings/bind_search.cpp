@@ -55,12 +55,13 @@ void py_rescore(const TypedArray& queries, const TypedArray& corpus, std::int64_
 }
 
 py::tuple py_certificate(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols,
-                         const std::string& metric, const std::string& stage, std::int64_t rank) {
+                         const std::string& metric, const std::string& stage, std::int64_t rank,
+                         const std::optional<BasisArrays>& basis) {
     const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
     const std::vector<py::ssize_t> shape{q.n_rows, x.n_rows};
     py::array_t<float> upper(shape), own(shape);
-    lay_open_certificate(q, x, n_cols, parse_metric(metric), parse_stage(stage), rank, upper.mutable_data(),
-                         own.mutable_data());
+    lay_open_certificate(q, x, n_cols, parse_metric(metric), parse_stage(stage), rank, as_basis(basis),
+                         upper.mutable_data(), own.mutable_data());
     return py::make_tuple(upper, own);
 }
 
@@ -74,7 +75,7 @@ void bind_search(py::module_& m) {
           py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
           py::arg("progress"));
     m.def("certificate", &py_certificate, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
-          py::arg("stage"), py::arg("rank"));
+          py::arg("stage"), py::arg("rank"), py::arg("basis") = py::none());
     m.def("scale_bounds", &scale_bounds, py::arg("rounding"), py::arg("residual"), py::arg("query"));
     m.def("rescore", &py_rescore, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
           py::arg("candidates"), py::arg("reject_nan"), py::arg("threads"), py::arg("values"), py::arg("indices"));

@@ -66,7 +66,13 @@ def range_search(
     progress: Callable[[float], object] | None,
 ) -> tuple[_Array, _Array, _Array]: ...
 def certificate(
-    queries: _Typed, corpus: _Typed, n_cols: int, metric: str, stage: str, rank: int
+    queries: _Typed,
+    corpus: _Typed,
+    n_cols: int,
+    metric: str,
+    stage: str,
+    rank: int,
+    basis: tuple[Any, ...] | None = None,
 ) -> tuple[_Array, _Array]: ...
 def scale_bounds(rounding: float, residual: float, query: float) -> None: ...
 def rescore(

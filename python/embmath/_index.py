@@ -213,7 +213,10 @@ class Index:
         )
         if not is_large:
             return ("int8",)
-        self._rotation = self._rotation or self._fit(rows)
+        try:
+            self._rotation = self._rotation or self._fit(rows)
+        except ValueError:  # no row has a finite length
+            return ("int8",)
         return ("prefix", "int4") if self._rotation.leads() else ("int8",)
 
     def _basis(self, kinds: tuple[str, ...], rows: _arrays.Input) -> tuple[Any, ...] | None:

@@ -15,6 +15,7 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _ROWS_PER_DIM = 20
 _LEAST_SAMPLE = 10_000
 _CHUNK = 4096
+_MOST_SQUARE = 1e290  # of a row's length: all their sums are finite
 _LEADING_SHARE = 0.75  # isotropic rows: 0.5
 _MIXED = 64  # coordinates that codes share a step over
 
@@ -44,6 +45,9 @@ class Rotation:
                 "rotation: expected mean (d,), basis (dims, d) and variance (dims,), got "
                 f"{self.mean.shape}, {self.basis.shape} and {self.variance.shape}"
             )
+        is_finite = all(np.isfinite(part).all() for part in (self.mean, self.basis, self.variance))
+        if not is_finite or (self.variance < 0).any():
+            raise ValueError("rotation: expected finite numbers, and no variance below zero")
         for part in (self.mean, self.basis, self.variance):
             part.setflags(write=False)
 
@@ -232,7 +236,8 @@ def fit_rotation(
     Parameters
     ----------
     x : array, (n, d)
-        float16, bfloat16, float32 or float64. Rows that are not finite do not count.
+        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do not
+        count.
     dims : int, optional
         How many axes to keep; default: all d.
     axes : {"principal", "given"}
@@ -290,7 +295,8 @@ def fit_rotation(
     total, mean, scatter = 0, np.zeros(d), np.zeros((d, d))
     for first in range(0, len(chosen), _CHUNK):
         part = _arrays.as_float64(rows, chosen[first : first + _CHUNK])
-        part = part[np.isfinite(part).all(axis=1)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
         if normalize:
             lengths = np.linalg.norm(part, axis=1, keepdims=True)
             part /= np.where(lengths > 0, lengths, 1.0)
@@ -298,15 +304,15 @@ def fit_rotation(
         mean += part.sum(axis=0)
         scatter += part.T @ part
     if total == 0:
-        raise ValueError("x: expected at least one row of finite numbers")
+        raise ValueError(
+            f"x: expected at least one row of finite numbers, of squares below {_MOST_SQUARE}"
+        )
     mean /= total
     scatter /= total
     if center:
         scatter -= np.outer(mean, mean)
     else:
         mean[:] = 0.0
-    if not np.isfinite(scatter).all():
-        raise ValueError("x: rows are too large for their squares")
     if kind == "given":
         variance, vectors = np.diag(scatter), np.eye(d)
     else:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,13 +62,21 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
              std::int64_t n_candidates, std::int64_t columns, const SearchOptions& options, const Execution& execution,
              void* values, std::int64_t* indices);
 
-// Which certificate: of the float32 stage, or of int8 codes with one or two digits per query code.
-enum class StageKind : std::uint8_t { float32, int8, int8_wide };
+// Which certificate: of the float32 stage, or of codes with one or two (wide) digits per query code;
+// of rotated ones by their first coordinates or by all.
+enum class StageKind : std::uint8_t {
+    float32, int8, int8_wide,
+    prefix, prefix_wide, prefix_long, prefix_long_wide,
+    int4, int4_wide, int4_long, int4_long_wide,
+};
+
+struct Basis;
 
 // A certificate, pair by pair, for tests: see engine/certificate.hpp. `rank`: whose score among a
-// query's sets tau, best first. Each output is [queries.n_rows][corpus.n_rows].
+// query's sets tau, best first. Each output is [queries.n_rows][corpus.n_rows]. Rotated codes need a
+// basis.
 void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
-                          StageKind stage, std::int64_t rank, float* upper, float* own);
+                          StageKind stage, std::int64_t rank, std::shared_ptr<const Basis> basis, float* upper, float* own);
 
 // For tests of the self-check: factors on the parts of every bound made from now on.
 void scale_bounds(double rounding, double residual, double query);

@@ -56,11 +56,11 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
 }
 
 void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
-                          StageKind stage, std::int64_t rank, float* upper, float* own) {
+                          StageKind stage, std::int64_t rank, std::shared_ptr<const Basis> basis, float* upper, float* own) {
     api::check_dtypes(metric, queries.dtype, corpus.dtype, api::kSearchNames);
     api::check_columns(queries, corpus, n_cols, api::kSearchNames);
     const engine::RowReader query_rows(queries, n_cols), corpus_rows(corpus, n_cols);
-    engine::lay_open(dispatch::active(), metric, query_rows, corpus_rows, stage, rank, {upper, own});
+    engine::lay_open(dispatch::active(), metric, query_rows, corpus_rows, stage, std::move(basis), rank, {upper, own});
 }
 
 void scale_bounds(double rounding, double residual, double query) {

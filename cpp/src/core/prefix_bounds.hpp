@@ -48,6 +48,12 @@ namespace embmath::core {
 inline constexpr int kRungs = 2;            // prefixes of one plane of codes: all rows, then survivors
 inline constexpr int kRotationSteps = 128;  // longest float32 chain of the rotation
 
+// Beyond, float32 holds neither <m,x'> nor |x'|^2: rows with |x|+|m| of that size have no bound.
+inline constexpr double kMostReach = 0x1p52;
+// Below, float32 holds neither t nor <m,x'>; t is zero then. |m||x'| is a normal number above, for
+// rows that are not shorter than 2^-50, or else smaller than what the slack takes from |m|^2.
+inline constexpr double kLeastMean = 0x1p-50;
+
 // eta(1): how far rotating a unit vector errs, as a vector.
 inline double rotation_error(std::int64_t p, double eps) {
     constexpr double gamma = (kRotationSteps + 1) * kUnit / (1.0 - (kRotationSteps + 1) * kUnit);
@@ -124,12 +130,13 @@ struct PrefixQuery {
         const bool is_distance = metric == Metric::euclidean || metric == Metric::sqeuclidean;
         const double slack = kCodeSlack * scales.rounding;
         gate.scale = static_cast<float>(step);
-        if (!is_distance) gate.constant = round_up(offset + slack * (std::abs(offset) + 1.0));
+        const double own_rounding = metric == Metric::cosine ? 1.0 : 0.0;
+        if (!is_distance) gate.constant = round_up(offset + slack * (std::abs(offset) + own_rounding));
         gate.weight[0] = round_up(radius[0] * scales.residual * kTermSlack);
         gate.refined_weight = round_up(radius[1] * scales.residual * kTermSlack);
         gate.weight[1] = is_distance ? round_down((1.0 - slack) / unit) : static_cast<float>(tilt);
         gate.norm_weight = round_up(((shape.eps + slack) * norm + slack * std::abs(tilt) * mean_norm) * kTermSlack);
-        gate.code_weight = round_up((residual * scales.query + (shape.eta + slack) * norm * shape.most_step) * kTermSlack);
+        gate.code_weight = round_up((residual * scales.query + (shape.eta * scales.rounding + slack) * norm * shape.most_step) * kTermSlack);
         if (tau > -kInfinity) gate.threshold = threshold(tau, slack);
         return gate;
     }

@@ -77,8 +77,12 @@ CentredRow BlockEncoder::centre(int lane, std::int64_t row, Extent& extent) {
         return centred;
     }
     const double scale = !is_cosine ? 1.0 : norm > 0.0 ? 1.0 / norm : 0.0;
-    const Rotator::Centred sums_of = rotator_->put(lane, x, scale, 1.0);
     const double before = norm * scale * (1.0 + 0x1p-30) + forms_.rotation()->mean_norm();
+    if (!(before < core::kMostReach)) {
+        rotator_->clear(lane);
+        return centred;
+    }
+    const Rotator::Centred sums_of = rotator_->put(lane, x, scale, 1.0);
     const double length = std::sqrt(sums_of.sq_norm), margin = 0x1p-45 * before;
     centred.bounded = true;
     centred.norm = length * (1.0 + 0x1p-30) + margin;

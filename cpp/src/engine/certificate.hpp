@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
+#include "embmath/index.hpp"
 #include "embmath/search.hpp"
 #include "engine/rows.hpp"
 #include "kernel/table.hpp"
@@ -21,6 +23,6 @@ struct CertificateOut {
 
 // Throws ValueError where the metric and dtypes have no such stage.
 void lay_open(const kernel::KernelTable& table, Metric metric, const RowReader& queries, const RowReader& corpus,
-              StageKind kind, std::int64_t rank, const CertificateOut& out);
+              StageKind kind, std::shared_ptr<const Basis> basis, std::int64_t rank, const CertificateOut& out);
 
 }  // namespace embmath::engine

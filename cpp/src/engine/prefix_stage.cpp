@@ -68,7 +68,7 @@ PrefixStage::PrefixStage(const kernel::KernelTable& table, Metric metric, const 
             for (std::size_t i = 0; i < queries.n_cols(); ++i) along += x[i] * rotation.mean()[i];
             query.unit = is_distance ? 1.0 : norm;
             query.offset = is_distance ? 0.0 : along / norm;
-            query.tilt = is_distance || sq_mean == 0.0 ? 0.0 : query.offset / sq_mean;
+            query.tilt = is_distance || rotation.mean_norm() < core::kLeastMean ? 0.0 : query.offset / sq_mean;
             const double sq_norm = rotator.put(lane, x, 1.0 / query.unit, is_distance ? 1.0 : query.tilt).sq_norm;
             const double before = is_distance ? norm + rotation.mean_norm() : 1.0;
             query.norm = std::sqrt(sq_norm) * (1.0 + 0x1p-30) + 0x1p-45 * before;
@@ -107,7 +107,7 @@ void PrefixStage::encode(int index, const float* y, std::size_t stride, core::Pr
     }
     const double levels = static_cast<double>(table_.code_levels) * (digits_ == 2 ? kernel::kDigitBase : 1);
     const auto step = static_cast<double>(static_cast<float>(largest / levels));
-    if (!(step > 0x1p-100)) {
+    if (!(step > 0x1p-100 && step < 0x1p100)) {
         query.bounded = false;
         return;
     }

@@ -58,6 +58,9 @@ Rotation::Rotation(const kernel::KernelTable& table, const Basis& basis)
     if (n_coords_ < 1 || n_coords_ > n_cols_ || basis.vectors.size() != static_cast<std::size_t>(n_coords_ * n_cols_)) {
         throw ValueError("rotation: expected at most " + std::to_string(n_cols_) + " vectors of " + std::to_string(n_cols_) + " columns");
     }
+    for (const double each : spread_) {
+        if (!(each >= 0.0 && each < core::kInfinity)) throw ValueError("rotation: expected finite variances, none below zero");
+    }
     double sq_norm = 0.0;
     for (const double each : mean_) sq_norm += each * each;
     mean_norm_ = std::sqrt(sq_norm) * (1.0 + 0x1p-30);

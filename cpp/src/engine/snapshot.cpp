@@ -20,14 +20,14 @@ LongerRows make_longer(const CodeForms& forms, const CodeBlocks& codes, CodeKind
     return {own.blocks.data(), forms.block_words(kind, 1) / kBlockRows, own.add[0].data()};
 }
 
+}  // namespace
+
 Panel make_panel(const CodeForms& forms, const CodeBlocks& codes, const Extent& extent, CodeKind kind) {
     const double least_ratio = extent.least_ratio == core::kInfinity ? 0.0 : extent.least_ratio;  // zeros only
     return {make_rung(forms, codes, kind), make_longer(forms, codes, kind),
             codes.positions.data(), codes.copies.data(), codes.valid.data(), extent.n_rows, least_ratio,
             extent.norm_sum / std::max(extent.n_rows, 1), extent.largest_norm, extent.code_reach[static_cast<int>(kind)]};
 }
-
-}  // namespace
 
 CodeBlocks::CodeBlocks(int rows) : n_rows(rows), positions(static_cast<std::size_t>(blocks_of(rows) * kBlockRows)) {}
 

@@ -94,6 +94,9 @@ struct Extent {
     void widen(const Extent& other);
 };
 
+// Codes as a stage of their kind takes them.
+Panel make_panel(const CodeForms& forms, const CodeBlocks& codes, const Extent& extent, CodeKind kind);
+
 struct PageView {
     std::shared_ptr<Page> page;
     Extent extent;  // whole blocks only
