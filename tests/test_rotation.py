@@ -116,9 +116,9 @@ def test_rows_that_are_not_finite_do_not_count(rng: np.random.Generator) -> None
     bad = x.copy()
     bad[5, 3], bad[77, 0], bad[78, 1] = np.nan, np.inf, -np.inf
     agrees(em.fit_rotation(bad), np.delete(x, [5, 77, 78], axis=0))
-    with pytest.raises(ValueError, match="^x: expected at least one row of finite numbers"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row of finite numbers"):
         em.fit_rotation(np.full((3, D), np.nan))
-    with pytest.raises(ValueError, match="^x: expected at least one row of finite numbers"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row of finite numbers"):
         em.fit_rotation(np.empty((0, D), np.float32))
 
 
@@ -141,7 +141,7 @@ def test_rows_too_large_for_their_squares_do_not_count(rng: np.random.Generator)
     bad = x.copy()
     bad[[3, 30]] *= 1e200
     agrees(em.fit_rotation(bad), np.delete(x, [3, 30], axis=0))
-    with pytest.raises(ValueError, match="^x: expected at least one row .* squares below"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row .* squares below"):
         em.fit_rotation(x * 1e200)
 
 
@@ -260,16 +260,16 @@ def test_refused_rows(rng: np.random.Generator) -> None:
     x = rows(rng)
     rotation = em.fit_rotation(x, dims=5)
     for bad, error in ((x.astype(np.int8), TypeError), (x[None], ValueError), ("text", TypeError)):
-        with pytest.raises(error, match="^x: "):
+        with pytest.raises(error, match=r"^x: "):
             em.fit_rotation(bad)
-        with pytest.raises(error, match="^x: "):
+        with pytest.raises(error, match=r"^x: "):
             rotation.apply(bad)
     with pytest.raises(ValueError, match=f"^x: expected {D} columns like the rotation, got 9"):
         rotation.apply(x[:, :9])
     for dims in (0, 6):
-        with pytest.raises(ValueError, match="^dims: "):
+        with pytest.raises(ValueError, match=r"^dims: "):
             rotation.apply(x, dims)
-    with pytest.raises(ValueError, match="^threads: "):
+    with pytest.raises(ValueError, match=r"^threads: "):
         rotation.apply(x, threads=0)
 
 
@@ -283,12 +283,12 @@ def test_refused_rotations() -> None:
         (1, np.eye(4)[:0]),
         (2, np.ones(4)),
     ):
-        with pytest.raises(ValueError, match="^rotation: expected mean"):
+        with pytest.raises(ValueError, match=r"^rotation: expected mean"):
             em.Rotation(*(bad if i == j else part for j, part in enumerate(good)))
     for i, value in ((0, np.nan), (1, np.inf), (2, np.nan), (2, -1.0)):
         parts = [part.copy() for part in good]
         parts[i].flat[0] = value
-        with pytest.raises(ValueError, match="^rotation: expected finite numbers"):
+        with pytest.raises(ValueError, match=r"^rotation: expected finite numbers"):
             em.Rotation(*parts)
 
 

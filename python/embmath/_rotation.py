@@ -236,8 +236,8 @@ def fit_rotation(
     Parameters
     ----------
     x : array, (n, d)
-        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do not
-        count.
+        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do
+        not count.
     dims : int, optional
         How many axes to keep; default: all d.
     axes : {"principal", "given"}
