@@ -1,0 +1,167 @@
+"""Candidates by codes, results by the rows that the codes were made of."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _arguments, _certificate, _code_rows, _core
+from ._query import Query
+from ._types import Residuals
+
+# Candidates per result that find nearly all of them (recall 0.99 and more at k = 10 of sentence
+# embeddings; bits need most, and gain little beyond).
+OVERSAMPLE = {
+    "binary": 4.0,
+    "ubinary": 4.0,
+    "int4": 2.0,
+    "int8": 1.5,
+    "uint8": 1.5,
+    "float16": 1.25,
+    "bfloat16": 1.25,
+}
+
+# One row in so many, or candidates of all queries together: beyond, the rows themselves are searched.
+_FEW = 16
+_MOST_CANDIDATES = 2**23
+
+Numbers = npt.NDArray[Any]
+
+
+class Asked(NamedTuple):
+    """What the two passes are to find."""
+
+    k: int
+    oversample: float
+    is_proven: bool  # go on until every result is proven
+    mask: Any
+    options: dict[str, Any]  # of _arguments.Search
+
+
+class TwoPass:
+    """One search; the queries left to prove get more candidates, and at last all rows."""
+
+    def __init__(
+        self, codes: Query, rows: Query, asked: Asked, residuals: Residuals | None, out: Any
+    ) -> None:
+        self.codes, self.rows, self.asked = codes, rows, asked
+        self.values, self.indices = out
+        self.available = max(rows.corpus.n_rows - asked.options["exclude_self"], 0)
+        self.certificate = self._certificate(residuals)
+        self.is_exact = True
+        self.report: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Fill in the results."""
+        asked, n_queries = self.asked, self.rows.queries.n_rows
+        left: npt.NDArray[np.intp] = np.arange(n_queries)
+        wanted = min(asked.k, self.available)
+        count = min(math.ceil(wanted * asked.oversample), self.available)
+        n_rescored = 0
+        while wanted and left.size:
+            n_rescored += left.size * count
+            left = left[~self._rescore_best(left, count)]
+            count *= 4
+            is_many = count * _FEW > self.available or count * left.size > _MOST_CANDIDATES
+            if not asked.is_proven or is_many:
+                break
+        self.is_exact = asked.is_proven or not left.size
+        n_searched = left.size if wanted and asked.is_proven else 0
+        if n_searched:
+            self._search_rows(left)
+        self.report |= {"rescored": n_rescored, "searched": n_searched}
+
+    def _certificate(self, residuals: Residuals | None) -> _certificate.Certificate | None:
+        rows, threads = self.rows, self.asked.options["threads"]
+        if residuals is None or not _certificate.applies(rows.queries.dtype, rows.corpus.dtype):
+            return None
+        lengths = _code_rows.norms(rows.queries, rows.n_cols, threads)
+        is_prefix = rows.n_cols < self.codes.corpus.n_cols
+        return _certificate.Certificate(rows.metric, residuals, rows.n_cols, lengths, is_prefix)
+
+    def _rescore_best(self, part: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.bool_]:
+        """The results of some queries from their best candidates; and which are proven."""
+        shape = part.size, count
+        worst = np.empty(shape, self.codes.score_dtype)
+        candidates = np.empty(shape, np.int64)
+        self._search(self.codes, part, worst, candidates, threshold=None)
+        options = self.asked.options
+        found = self._results(part)
+        _core.rescore(
+            *self.rows.part(part).views,
+            candidates=candidates,
+            threshold=options["threshold"],
+            reject_nan=False,
+            threads=options["threads"],
+            values=found[0],
+            indices=found[1],
+        )
+        self._keep(part, found)
+        if count >= self.available:
+            return np.ones(part.size, np.bool_)
+        proven = candidates[:, -1] < 0  # no more rows are allowed
+        if self.certificate is not None:
+            proven |= self.certificate.proves(part, worst[:, -1], self._to_beat(found[0]))
+        return proven
+
+    def _to_beat(self, values: Numbers) -> Numbers:
+        """The score that a row must reach to belong to the results; NaN where any would do."""
+        last = values[:, min(self.asked.k, self.available) - 1]
+        if self.asked.options["threshold"] is None:
+            return last
+        # The first float32 that the threshold lets pass; it stands for hits that are missing.
+        threshold = np.float64(self.asked.options["threshold"])
+        is_similarity = self.rows.metric in ("cosine", "dot")
+        with np.errstate(over="ignore"):
+            least = threshold.astype(values.dtype)
+        if (least < threshold) if is_similarity else (least > threshold):
+            least = np.nextafter(least, values.dtype.type(np.inf if is_similarity else -np.inf))
+        return np.fmax(last, least) if is_similarity else np.fmin(last, least)
+
+    def _search_rows(self, part: npt.NDArray[np.intp]) -> None:
+        found = self._results(part)
+        self._search(self.rows, part, *found, threshold=self.asked.options["threshold"])
+        self._keep(part, found)
+
+    def _search(
+        self,
+        query: Query,
+        part: npt.NDArray[np.intp],
+        values: Numbers,
+        indices: Numbers,
+        threshold: float | None,
+    ) -> None:
+        mask, is_part = self.asked.mask, part.size < query.queries.n_rows
+        report = _core.search(
+            *query.part(part).views,
+            mask=mask[part] if is_part and mask is not None and mask.ndim == 2 else mask,
+            **(self.asked.options | {"threshold": threshold}),
+            stats=True,
+            values=values,
+            indices=indices,
+            own_rows=part.astype(np.int64) if is_part else None,
+        )
+        self.report = self.report or report
+
+    def _results(self, part: npt.NDArray[np.intp]) -> tuple[Numbers, Numbers]:
+        """Memory for the results of some queries: that of all, if it is for all."""
+        if part.size == len(self.indices):
+            return self.values, self.indices
+        return tuple(
+            np.empty((part.size, a.shape[1]), a.dtype) for a in (self.values, self.indices)
+        )  # type: ignore[return-value]
+
+    def _keep(self, part: npt.NDArray[np.intp], found: tuple[Numbers, Numbers]) -> None:
+        if found[1] is not self.indices:
+            self.values[part], self.indices[part] = found
+
+
+def oversampling(value: object, precision: str) -> float:
+    """Candidates per result: given, or what suits the precision."""
+    if value is None:
+        return OVERSAMPLE[precision]
+    factor = _arguments.number("oversample", value)
+    if not 1 <= factor <= 2**20:
+        raise ValueError(f"oversample: must be between 1 and 2**20, got {factor}")
+    return factor
