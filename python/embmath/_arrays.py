@@ -58,8 +58,8 @@ def read(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) ->
         return _read_numpy(name, value, allowed)
     if isinstance(value, Coded):
         raise TypeError(
-            f"{name}: expected an array, got Codes (pass .dequantize() for the numbers that they stand "
-            "for, or .data)"
+            f"{name}: expected an array, got Codes "
+            "(pass .dequantize() for the numbers that they stand for, or .data)"
         )
     if _is_tensor(value):
         return _read_torch(name, value, sys.modules["torch"], allowed)

@@ -9,16 +9,18 @@ for every row:
     manhattan    likewise, in its own norm
     sqeuclidean  the euclidean bound, squared
 
-The candidates are the m rows with the best scores by codes, w the worst of these. A similarity s(q, x̂)
-of any other row is at most w before it was rounded to float32, give or take one float32: its exact
-similarity is below w + B. Where that is below the k-th best exact score among the candidates, no other
-row belongs to the k best. Below means: at most the float32 before it, for then it also rounds to less,
-and ties need not be considered. Distances likewise with the signs turned.
+The candidates are the m rows with the best scores by codes, w the worst of these. A similarity
+s(q, x̂) of any other row is at most w before it was rounded to float32, give or take one float32:
+its exact similarity is below w + B. Where that is below the k-th best exact score among the candidates,
+no other row belongs to the k best. Below means: at most the float32 before it, for then it also
+rounds to less, and ties need not be considered. Distances likewise with the signs turned.
 
-What canonical sums lose in float64 counts as part of B. Products of float32 are exact there, and no sum
-over- or underflows, so a sum of d terms is within c = (d + 32) 2**-52 of the sum of their magnitudes:
-|q| |x| for products; of differences, which are all positive, a relative error.
+What canonical sums lose in float64 counts as part of B. Products of float32 are exact there, and no
+sum over- or underflows, so a sum of d terms is within c = (d + 32) 2**-52 of the sum of their
+magnitudes: |q| |x| for products; of differences, which are all positive, a relative error.
 """
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,26 +52,25 @@ class Certificate:
             reach = np.full(len(query_norms), largest)
         self.reach = reach * _SLACK
 
-    def proves(
-        self,
-        rows: npt.NDArray[np.intp],
-        worst: npt.NDArray[np.float32],
-        best: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.bool_]:
-        """For some of the queries: whether no row whose score by codes is no better than `worst` can
-        have an exact score as good as `best`."""
+    def proves(self, rows: npt.NDArray[np.intp], worst: Any, best: Any) -> npt.NDArray[np.bool_]:
+        """Which of these queries no other row belongs to the results of.
+
+        `worst`: the score by codes that other rows do not exceed; `best`: the exact score that they
+        would have to reach; both float32, NaN where there is none.
+        """
         reach, infinity = self.reach[rows], np.float32(np.inf)
         with np.errstate(invalid="ignore", over="ignore"):
             if self.metric in ("cosine", "dot"):
                 at_most = np.nextafter(worst, infinity).astype(np.float64) + reach
                 limit = np.nextafter(best, -infinity).astype(np.float64)
-                return at_most + np.abs(at_most) * 2.0**-40 + reach * 2.0**-40 <= limit
+                at_most += (np.abs(at_most) + reach) * 2.0**-40
+                return np.asarray(at_most <= limit)
             at_least = np.nextafter(worst, -infinity).astype(np.float64)
             limit = np.nextafter(best, infinity).astype(np.float64)
             if self.metric == "sqeuclidean":
                 at_least, limit = np.sqrt(np.maximum(at_least, 0)), np.sqrt(limit)
             rest = at_least * (1 - self.loss - 2.0**-40) - reach
-            return (rest > 0) & (rest >= limit * (1 + self.loss + 2.0**-40))
+            return np.asarray((rest > 0) & (rest >= limit * (1 + self.loss + 2.0**-40)))
 
 
 def applies(*dtypes: str) -> bool:

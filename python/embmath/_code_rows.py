@@ -1,4 +1,4 @@
-"""Rows that are numbers or codes, as search and similarity read them: codes row by row, never whole."""
+"""Rows that are numbers or codes, as kernels read them; codes are never decoded whole."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ _BIT_METRICS = ("hamming", "jaccard")
 
 
 def read(name: str, value: object, metric: str) -> _arrays.Input:
-    """Recognise rows: an array, or codes that stand for numbers, or for bits if the metric wants them."""
+    """Recognise rows: an array, or codes for numbers, or for bits if the metric wants them."""
     if not isinstance(value, Coded):
         return _arrays.matrix(name, value)
     source = _arrays.as_rows(_stored(name, value))
@@ -72,12 +72,12 @@ def take(source: _arrays.Input, rows: npt.NDArray[np.intp]) -> _arrays.Input:
 
 
 def residuals(rows: _arrays.Input, codes: _arrays.Input, threads: int) -> Residuals:
-    """Bounds on how far codes are from the rows that they were made of; infinite where rows are NaN.
+    """Bounds on how far codes are from the rows that they were made of; infinite for NaN.
 
     With u = x / |x| (0 for a zero row), a = |x|, b = |x̂|:
     |u - û|^2 = 2 - 2 <u, û> = (|x - x̂|^2 - (a - b)^2) / (a b) <= |x - x̂|^2 / (a b),
-    and 1 where just one of them is zero. The float32 norms that this is computed from have a relative
-    error of at most 2**-23 from 2**-100 on; below, u and û may point anywhere.
+    and 1 where just one of them is zero. The float32 norms that this is computed from have a
+    relative error of at most 2**-23 from 2**-100 on; below, u and û may point anywhere.
     """
     nothing = np.broadcast_to(np.zeros((1, codes.n_cols), np.float32), (codes.n_rows, codes.n_cols))
     zeros = nothing, "float32"

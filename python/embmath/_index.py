@@ -211,9 +211,7 @@ class Index:
 
     def _fit(self, rows: _arrays.Input) -> Rotation:
         if rows.dtype in _INTEGERS:
-            raise ValueError(
-                f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}"
-            )
+            raise ValueError(f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}")
         embeddings = _arrays.as_embeddings(rows.array, rows.dtype)
         return fit_rotation(embeddings, normalize=self._metric == "cosine")
 

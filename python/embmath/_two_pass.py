@@ -22,7 +22,7 @@ OVERSAMPLE = {
     "bfloat16": 1.25,
 }
 
-# One row in so many, or candidates of all queries together: beyond, the rows themselves are searched.
+# Beyond one row in so many, or so many for all queries, the rows themselves are searched.
 _FEW = 16
 _MOST_CANDIDATES = 2**23
 
@@ -66,11 +66,11 @@ class TwoPass:
             is_many = count * _FEW > self.available or count * left.size > _MOST_CANDIDATES
             if not asked.is_proven or is_many:
                 break
-        self.is_exact = asked.is_proven or not left.size
-        n_searched = left.size if wanted and asked.is_proven else 0
-        if n_searched:
+        is_searched = asked.is_proven or not wanted
+        if is_searched and left.size:
             self._search_rows(left)
-        self.report |= {"rescored": n_rescored, "searched": n_searched}
+        self.is_exact = is_searched or not left.size
+        self.report |= {"rescored": n_rescored, "searched": left.size if is_searched else 0}
 
     def _certificate(self, residuals: Residuals | None) -> _certificate.Certificate | None:
         rows, threads = self.rows, self.asked.options["threads"]
@@ -117,7 +117,8 @@ class TwoPass:
             least = threshold.astype(values.dtype)
         if (least < threshold) if is_similarity else (least > threshold):
             least = np.nextafter(least, values.dtype.type(np.inf if is_similarity else -np.inf))
-        return np.fmax(last, least) if is_similarity else np.fmin(last, least)
+        reached = np.fmax(last, least) if is_similarity else np.fmin(last, least)
+        return np.asarray(reached)
 
     def _search_rows(self, part: npt.NDArray[np.intp]) -> None:
         found = self._results(part)
@@ -148,9 +149,8 @@ class TwoPass:
         """Memory for the results of some queries: that of all, if it is for all."""
         if part.size == len(self.indices):
             return self.values, self.indices
-        return tuple(
-            np.empty((part.size, a.shape[1]), a.dtype) for a in (self.values, self.indices)
-        )  # type: ignore[return-value]
+        shape = part.size, self.indices.shape[1]
+        return np.empty(shape, self.values.dtype), np.empty(shape, np.int64)
 
     def _keep(self, part: npt.NDArray[np.intp], found: tuple[Numbers, Numbers]) -> None:
         if found[1] is not self.indices:
