@@ -51,13 +51,18 @@ def read_pair(
 ) -> tuple[_arrays.Input, _arrays.Input]:
     """Two arguments that are compared with each other."""
     a, b = (read(name, value, metric) for name, value in zip(names, values, strict=True))
+    if metric in _BIT_METRICS and (a.coding or b.coding):
+        for source in (a, b):
+            if source.coding is None and source.dtype != "uint8":
+                raise TypeError(
+                    f"{source.name}: metric {metric!r} takes packed bits (uint8) or binary codes, "
+                    f"got {source.dtype}"
+                )
     if metric == "hamming" and b.coding is not None and b.coding[2]:
         # Bits differ alike after both sides were flipped: few queries are, instead of all rows.
-        if a.coding is None and a.dtype == "uint8":
-            a = a._replace(coding=("bits", 8 * a.n_cols, 0))
-        if a.coding is not None:
-            a = a._replace(coding=(*a.coding[:2], a.coding[2] ^ b.coding[2]))
-            b = b._replace(coding=(*b.coding[:2], 0))
+        kind, dim, flip = a.coding or ("bits", 8 * a.n_cols, 0)
+        a = a._replace(coding=(kind, dim, flip ^ b.coding[2]))
+        b = b._replace(coding=(*b.coding[:2], 0))
     return _plain(a), _plain(b)
 
 

@@ -191,6 +191,8 @@ def _search_twice(
     if rescore is None:
         name = "oversample" if oversample is not None else "exact"
         raise ValueError(f"{name}: needs the rows to rescore with (rescore=), got none")
+    if isinstance(rescore, Coded):
+        raise TypeError("rescore: expected an array, got Codes")
     if query.metric in BIT_METRICS:
         raise ValueError(f"rescore: metric {query.metric!r} is exact on codes, got rows to rescore")
     is_proven = codes.residuals is not None if exact is None else _arguments.flag("exact", exact)
