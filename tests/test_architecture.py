@@ -56,7 +56,7 @@ ALLOWED_IMPORTS = {
     | {"_files/strict_json", "_types"},
     "_bits": {"_arguments", "_arrays", "_core", "_types"},
     "_bson": set(),
-    "_certificate": {"_types"},
+    "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
     "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_core", "_grids", "_precisions"}
     | {"_types"},

@@ -11,9 +11,9 @@ for every row:
 
 The candidates are the m rows with the best scores by codes, w the worst of these. A similarity
 s(q, x̂) of any other row is at most w before it was rounded to float32, give or take one float32:
-its exact similarity is below w + B. Where that is below the k-th best exact score among the candidates,
-no other row belongs to the k best. Below means: at most the float32 before it, for then it also
-rounds to less, and ties need not be considered. Distances likewise with the signs turned.
+its exact similarity is below w + B. Where that is below the k-th best exact score among the
+candidates, no other row belongs to the k best. Below means: at most the float32 before it, for then
+it also rounds to less, and ties need not be considered. Distances likewise with the signs turned.
 
 What canonical sums lose in float64 counts as part of B. Products of float32 are exact there, and no
 sum over- or underflows, so a sum of d terms is within c = (d + 32) 2**-52 of the sum of their
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import _arrays
 from ._types import Residuals
 
 Floats = npt.NDArray[np.float64]
@@ -73,6 +74,6 @@ class Certificate:
             return np.asarray((rest > 0) & (rest >= limit * (1 + self.loss + 2.0**-40)))
 
 
-def applies(*dtypes: str) -> bool:
-    """Whether the bounds hold for sums over these types."""
-    return all(dtype in _NARROW for dtype in dtypes)
+def applies(*sources: _arrays.Input) -> bool:
+    """Whether the bounds hold for sums over these types; codes are decoded to float32."""
+    return all(source.coding is not None or source.dtype in _NARROW for source in sources)

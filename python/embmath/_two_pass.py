@@ -74,7 +74,7 @@ class TwoPass:
 
     def _certificate(self, residuals: Residuals | None) -> _certificate.Certificate | None:
         rows, threads = self.rows, self.asked.options["threads"]
-        if residuals is None or not _certificate.applies(rows.queries.dtype, rows.corpus.dtype):
+        if residuals is None or not _certificate.applies(rows.queries, rows.corpus):
             return None
         lengths = _code_rows.norms(rows.queries, rows.n_cols, threads)
         is_prefix = rows.n_cols < self.codes.corpus.n_cols
