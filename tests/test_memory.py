@@ -108,6 +108,9 @@ class TestGuardPages:
         for codes, wanted, value in zip(found, expected, values, strict=True):
             reference.assert_same(np.asarray(codes), np.asarray(wanted))
             reference.assert_same(codes.dequantize(dtype=dtype), value)
+            if dtype == "float32":
+                top = em.search(plain[:2], codes, 3)
+                reference.assert_all_same(top, em.search(plain[:2], value, 3))
         reference.assert_same(em.unpack_bits(found[4].data, d), bits)
         reference.assert_same(em.fit_ranges(x, quantile=0.5), em.fit_ranges(plain, quantile=0.5))
 
