@@ -73,6 +73,15 @@ class Certificate:
             rest = at_least * (1 - self.loss - 2.0**-40) - reach
             return np.asarray((rest > 0) & (rest >= limit * (1 + self.loss + 2.0**-40)))
 
+    def distance(self, rows: npt.NDArray[np.intp], worst: Any, best: Any) -> Floats:
+        """About how far `worst` is from where it would prove something."""
+        reach, worst, best = self.reach[rows], worst.astype(np.float64), best.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self.metric == "sqeuclidean":
+                return np.asarray((np.sqrt(best) + reach) ** 2 - worst)
+            sign = 1 if self.metric in ("cosine", "dot") else -1
+            return np.asarray(sign * (worst - best) + reach)
+
 
 def applies(*sources: _arrays.Input) -> bool:
     """Whether the bounds hold for sums over these types; codes are decoded to float32."""

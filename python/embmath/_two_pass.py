@@ -22,9 +22,9 @@ OVERSAMPLE = {
     "bfloat16": 1.25,
 }
 
-# Beyond one row in so many, or so many for all queries, the rows themselves are searched.
-_FEW = 16
-_MOST_CANDIDATES = 2**23
+# A query that needs more than one row in so many as candidates searches the rows; and all that are
+# left do, where they need more than a quarter as many candidates together as there are rows.
+_FEW = 64
 
 Numbers = npt.NDArray[Any]
 
@@ -59,13 +59,20 @@ class TwoPass:
         wanted = min(asked.k, self.available)
         count = min(math.ceil(wanted * asked.oversample), self.available)
         n_rescored = 0
+        hopeless: npt.NDArray[np.intp] = left[:0]
         while wanted and left.size:
             n_rescored += left.size * count
-            left = left[~self._rescore_best(left, count)]
-            count *= 4
-            is_many = count * _FEW > self.available or count * left.size > _MOST_CANDIDATES
-            if not asked.is_proven or is_many:
+            is_left, forecast = self._rescore_best(left, count)
+            left, forecast = left[is_left], forecast[is_left]
+            if not asked.is_proven or not left.size:
                 break
+            is_few = forecast <= self.available / _FEW
+            hopeless = np.append(hopeless, left[~is_few])
+            left = left[is_few]
+            count = int(forecast[is_few].max(initial=count))
+            if count * left.size * _FEW > 16 * self.available:
+                break
+        left = np.sort(np.append(left, hopeless))
         is_searched = asked.is_proven or not wanted
         if is_searched and left.size:
             self._search_rows(left)
@@ -80,8 +87,13 @@ class TwoPass:
         is_prefix = rows.n_cols < self.codes.corpus.n_cols
         return _certificate.Certificate(rows.metric, residuals, rows.n_cols, lengths, is_prefix)
 
-    def _rescore_best(self, part: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.bool_]:
-        """The results of some queries from their best candidates; and which are proven."""
+    def _rescore_best(
+        self, part: npt.NDArray[np.intp], count: int
+    ) -> tuple[npt.NDArray[np.bool_], Numbers]:
+        """The results of some queries from their best candidates.
+
+        Which of them are not proven, and how many candidates may prove them.
+        """
         shape = part.size, count
         worst = np.empty(shape, self.codes.score_dtype)
         candidates = np.empty(shape, np.int64)
@@ -98,12 +110,16 @@ class TwoPass:
             indices=found[1],
         )
         self._keep(part, found)
+        forecast = np.full(part.size, np.inf)
         if count >= self.available:
-            return np.ones(part.size, np.bool_)
-        proven = candidates[:, -1] < 0  # no more rows are allowed
+            return np.zeros(part.size, np.bool_), forecast
+        is_left = candidates[:, -1] >= 0  # else no more rows are allowed
         if self.certificate is not None:
-            proven |= self.certificate.proves(part, worst[:, -1], self._to_beat(found[0]))
-        return proven
+            best = self._to_beat(found[0])
+            is_left &= ~self.certificate.proves(part, worst[:, -1], best)
+            lacking = self.certificate.distance(part, worst[:, -1], best)
+            forecast = _forecast(worst[:, count // 4], worst[:, -1], lacking, count)
+        return is_left, forecast
 
     def _to_beat(self, values: Numbers) -> Numbers:
         """The score that a row must reach to belong to the results; NaN where any would do."""
@@ -155,6 +171,17 @@ class TwoPass:
     def _keep(self, part: npt.NDArray[np.intp], found: tuple[Numbers, Numbers]) -> None:
         if found[1] is not self.indices:
             self.values[part], self.indices[part] = found
+
+
+def _forecast(early: Numbers, late: Numbers, lacking: Numbers, count: int) -> Numbers:
+    """Candidates after which the scores have fallen by what is lacking, at least twice as many.
+
+    Scores fall about as much with every fourfold number of candidates.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        times = 1.1 * lacking / np.abs(early.astype(np.float64) - late)
+        wanted = np.nan_to_num(np.ceil(count * 4.0**times), nan=np.inf, posinf=np.inf)
+    return np.asarray(np.maximum(wanted, 2.0 * count))
 
 
 def oversampling(value: object, precision: str) -> float:
