@@ -306,7 +306,7 @@ def test_nan_and_infinite_rows_prove_nothing(rng):
 
 class TestCertificate:
     @pytest.mark.parametrize("metric", FLOAT_METRICS)
-    def test_bounds_hold_and_are_needed(self, metric):
+    def test_bounds_hold_and_are_needed(self, monkeypatch, metric):
         """Rows that lie as far from their codes as they may, towards the query or away."""
         misled = 0
         for seed in range(30):
@@ -327,7 +327,9 @@ class TestCertificate:
             reference.assert_all_same(found, expected)
             small = em.Residuals(*(r * 1e-3 for r in codes.residuals))
             wrong = dataclasses.replace(codes, residuals=small)
-            found = em.search(q, wrong, 2, metric, rescore=x, oversample=1)
+            with monkeypatch.context() as unchecked:
+                unchecked.setattr(_two_pass.TwoPass, "_check_rows", lambda *_: None)
+                found = em.search(q, wrong, 2, metric, rescore=x, oversample=1)
             misled += not np.array_equal(found.indices, expected.indices)
         assert misled > 0
 
@@ -355,6 +357,14 @@ class TestCertificate:
         options = {"oversample": data.draw(st.sampled_from([1, 1.5, 4]))}
         found = em.search(q, codes.with_residuals(x), k, metric, rescore=x, **options)
         reference.assert_all_same(found, em.search(q, x, k, metric))
+
+    @pytest.mark.parametrize("metric", FLOAT_METRICS)
+    def test_other_rows_than_were_measured_are_noticed(self, rng, metric):
+        x, q = normal(rng, 200, 16), normal(rng, 4, 16)
+        codes = em.quantize(x, "int8").with_residuals(x)
+        for other in (x[::-1], -x, normal(rng, 200, 16)):
+            with pytest.raises(ValueError, match=r"^rescore: row \d+ is further from its codes"):
+                em.search(q, codes, 5, metric, rescore=other, oversample=40)
 
     @pytest.mark.parametrize("scale", [1e-45, 1e-42, 1e-38, 1e-30, 1e30, 3e38])
     def test_residuals_at_the_ends_of_float32(self, rng, scale):

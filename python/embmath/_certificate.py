@@ -73,6 +73,18 @@ class Certificate:
             rest = at_least * (1 - self.loss - 2.0**-40) - reach
             return np.asarray((rest > 0) & (rest >= limit * (1 + self.loss + 2.0**-40)))
 
+    def contradicts(
+        self, rows: npt.NDArray[np.intp], by_codes: Any, exact: Any
+    ) -> npt.NDArray[np.bool_]:
+        """Which of these queries have a row whose two scores, float32, differ by more than B."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            a, b = by_codes.astype(np.float64), exact.astype(np.float64)
+            if self.metric == "sqeuclidean":
+                a, b = np.sqrt(a), np.sqrt(b)
+            # The root of what a denormal sum may lose is 2**-75.
+            rounding = 2.0**-20 * (np.abs(a) + np.abs(b)) + 2.0**-70
+            return np.asarray(np.abs(a - b) > self.reach[rows] + rounding)
+
     def distance(self, rows: npt.NDArray[np.intp], worst: Any, best: Any) -> Floats:
         """About how far `worst` is from where it would prove something."""
         reach, worst, best = self.reach[rows], worst.astype(np.float64), best.astype(np.float64)

@@ -79,8 +79,9 @@ def search(
         At least 1. Default: 4 for bits, 2 for int4, 1.5 for int8 and uint8, 1.25 for 16-bit floats.
     exact : bool, optional
         Go on until the results are proven to be ``search(queries, rescore)``, bit for bit: queries
-        for which the error of the codes leaves a doubt get more candidates, or search the rows. Needs :meth:`Codes.with_residuals`; default: True where codes have
-        that. float64 queries and rows always search the rows.
+        for which the error of the codes leaves a doubt get more candidates, or search the rows.
+        Needs :meth:`Codes.with_residuals` of these rows; default: True where codes have that.
+        float64 queries and rows always search the rows.
     out : (values, indices), optional
         C-contiguous arrays that receive the result.
     threads : int, optional

@@ -98,18 +98,11 @@ class TwoPass:
         worst = np.empty(shape, self.codes.score_dtype)
         candidates = np.empty(shape, np.int64)
         self._search(self.codes, part, worst, candidates, threshold=None)
-        options = self.asked.options
         found = self._results(part)
-        _core.rescore(
-            *self.rows.part(part).views,
-            candidates=candidates,
-            threshold=options["threshold"],
-            reject_nan=False,
-            threads=options["threads"],
-            values=found[0],
-            indices=found[1],
-        )
+        self._rescore(part, candidates, self.asked.options["threshold"], found)
         self._keep(part, found)
+        if self.certificate is not None:
+            self._check_rows(part, worst[:, :1], candidates[:, :1].copy())
         forecast = np.full(part.size, np.inf)
         if count >= self.available:
             return np.zeros(part.size, np.bool_), forecast
@@ -120,6 +113,34 @@ class TwoPass:
             lacking = self.certificate.distance(part, worst[:, -1], best)
             forecast = _forecast(worst[:, count // 4], worst[:, -1], lacking, count)
         return is_left, forecast
+
+    def _rescore(
+        self,
+        part: npt.NDArray[np.intp],
+        candidates: Numbers,
+        threshold: float | None,
+        found: tuple[Numbers, Numbers],
+    ) -> None:
+        _core.rescore(
+            *self.rows.part(part).views,
+            candidates=candidates,
+            threshold=threshold,
+            reject_nan=False,
+            threads=self.asked.options["threads"],
+            values=found[0],
+            indices=found[1],
+        )
+
+    def _check_rows(self, part: npt.NDArray[np.intp], by_codes: Numbers, best: Numbers) -> None:
+        """The best rows by codes must be where the residuals say, or others were measured."""
+        exact, _ = found = np.empty_like(by_codes), np.empty_like(best)
+        self._rescore(part, best, None, found)
+        is_wrong = self.certificate.contradicts(part, by_codes[:, 0], exact[:, 0])  # type: ignore[union-attr]
+        if is_wrong.any():
+            raise ValueError(
+                f"rescore: row {best[is_wrong][0, 0]} is further from its codes than codes.residuals; "
+                "expected the rows that with_residuals was given"
+            )
 
     def _to_beat(self, values: Numbers) -> Numbers:
         """The score that a row must reach to belong to the results; NaN where any would do."""
