@@ -138,8 +138,8 @@ class TwoPass:
         is_wrong = self.certificate.contradicts(part, by_codes[:, 0], exact[:, 0])  # type: ignore[union-attr]
         if is_wrong.any():
             raise ValueError(
-                f"rescore: row {best[is_wrong][0, 0]} is further from its codes than codes.residuals; "
-                "expected the rows that with_residuals was given"
+                f"rescore: row {best[is_wrong][0, 0]} is further from its codes than their "
+                "residuals; expected the rows that with_residuals was given"
             )
 
     def _to_beat(self, values: Numbers) -> Numbers:
