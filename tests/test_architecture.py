@@ -56,8 +56,10 @@ ALLOWED_IMPORTS = {
     | {"_files/strict_json", "_types"},
     "_bits": {"_arguments", "_arrays", "_core", "_types"},
     "_bson": set(),
-    "_codes": {"_arguments", "_arrays", "_bson", "_codes_file", "_core", "_grids", "_precisions"}
-    | {"_types"},
+    "_certificate": {"_arrays", "_types"},
+    "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_grids"}
+    | {"_precisions", "_types"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_types"},
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
@@ -67,8 +69,10 @@ ALLOWED_IMPORTS = {
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_grids", "_precisions", "_types"},
     "_rotation": {"_arguments", "_arrays", "_files", "_similarity", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_search"},
-    "_search": {"_arguments", "_arrays", "_core", "_types"},
-    "_similarity": {"_arguments", "_arrays", "_core", "_types"},
+    "_query": {"_arguments", "_arrays", "_code_rows", "_core", "_types"},
+    "_search": {"_arguments", "_arrays", "_core", "_query", "_two_pass", "_types"},
+    "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_types"},
+    "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
     "_transform": {"_arguments", "_arrays", "_core", "_types"},
     "_types": set(),
 }

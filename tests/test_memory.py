@@ -108,6 +108,9 @@ class TestGuardPages:
         for codes, wanted, value in zip(found, expected, values, strict=True):
             reference.assert_same(np.asarray(codes), np.asarray(wanted))
             reference.assert_same(codes.dequantize(dtype=dtype), value)
+            if dtype == "float32":
+                top = em.search(plain[:2], codes, 3)
+                reference.assert_all_same(top, em.search(plain[:2], value, 3))
         reference.assert_same(em.unpack_bits(found[4].data, d), bits)
         reference.assert_same(em.fit_ranges(x, quantile=0.5), em.fit_ranges(plain, quantile=0.5))
 
@@ -151,11 +154,47 @@ print(peak() - before)
         "em.search(q[:, :4], np.asfortranarray(x[:, :4]), 100)",
         "em.search(np.tile(x[:1], (1000, 1)), np.broadcast_to(x[0], x.shape), 100)",
         "em.range_search(q, x, 0.99)",
+        "em.search(q, em.quantize(x, 'int8'), 100)",
     ],
 )
 def test_search_never_holds_the_score_matrix(run_python, call):
     """1000 queries by 300k rows are 1.2 GB of scores; results and workspace are a tenth of it."""
     assert float(run_python(PEAK.format(call=call)).stdout) < 128
+
+
+CODES_PEAK = """
+import numpy as np, embmath as em
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(l for l in lines if l.startswith("VmHWM")).split()[1]) / 1024
+rng = np.random.default_rng(0)
+q = rng.standard_normal((20, 768), dtype=np.float32)
+few = em.quantize(rng.standard_normal((100, 768), dtype=np.float32), "{precision}")
+codes = few[np.arange(100_000) % 100]
+rows = np.broadcast_to(q[0], codes.shape)
+em.search(q[:1], few, 1)
+before = peak()
+{call}
+print(peak() - before)
+"""
+
+
+@LINUX
+@pytest.mark.parametrize("precision", ["int8", "int4", "binary"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "em.search(q[:1], codes, 10)",
+        "em.search(q, codes, 10, 'manhattan')",
+        "em.search(q, codes, 10, rescore=rows, oversample=50)",
+        "em.similarity(q[:2], codes)",
+        "codes.with_residuals(rows)",
+    ],
+)
+def test_codes_are_never_decoded_whole(run_python, precision, call):
+    """100k rows x 768 are 307 MB as float32; what searches take besides is a fraction of it."""
+    code = CODES_PEAK.format(call=call, precision=precision)
+    assert float(run_python(code).stdout) < 100
 
 
 @pytest.mark.parametrize(

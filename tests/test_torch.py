@@ -169,3 +169,15 @@ def test_inputs_share_memory_with_the_caller():
 def test_empty():
     assert em.similarity(torch.ones(0, 3), torch.ones(2, 3)).shape == (0, 2)
     assert em.search(torch.ones(2, 3), torch.ones(0, 3)).indices.shape == (2, 0)
+
+
+def test_codes(rng):
+    x = torch.from_numpy(normal(rng, 60, 16))
+    for precision in ("int8", "int4", "binary", "bfloat16"):
+        codes = em.quantize(x, precision).with_residuals(x)
+        for options in ({}, {"rescore": x}):
+            found = em.search(x[:3], codes, 4, **options)
+            expected = em.search(x[:3], x if options else codes.dequantize(), 4)
+            assert isinstance(found.values, torch.Tensor)
+            assert torch.equal(found.values, expected.values)
+            assert torch.equal(found.indices, expected.indices)

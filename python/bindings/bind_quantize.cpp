@@ -1,4 +1,5 @@
 #include "array_view.hpp"
+#include "code_arguments.hpp"
 #include "embmath/bits.hpp"
 #include "embmath/errors.hpp"
 #include "embmath/quantize.hpp"
@@ -7,35 +8,9 @@ namespace embmath::bindings {
 
 namespace {
 
-Rounding parse_rounding(const std::string& name) {
-    if (name == "floor") return Rounding::floor;
-    if (name == "nearest") return Rounding::nearest;
-    if (name == "truncate") return Rounding::truncate;
-    if (name == "ratio") return Rounding::ratio;
-    throw ValueError("rounding: unknown '" + name + "'");
-}
-
-Scope parse_scope(const std::string& name) {
-    return name == "dim" ? Scope::column : name == "row" ? Scope::row : Scope::all;
-}
-
-NibbleLayout parse_layout(const std::string& name) {
-    return name == "split" ? NibbleLayout::split : NibbleLayout::interleaved;
-}
-
-// levels, is_signed, is_symmetric, rounding, layout ("bytes": not packed).
-using Format = std::tuple<int, bool, bool, std::string, std::string>;
-
-CodeFormat code_format(const Format& format) {
-    const auto& [levels, is_signed, is_symmetric, rounding, layout] = format;
-    return {levels, is_signed, is_symmetric, parse_rounding(rounding), layout != "bytes", parse_layout(layout)};
-}
-
-float* floats(py::object& array) {
+float* writable_floats(py::object& array) {
     return array.is_none() ? nullptr : static_cast<float*>(array.cast<py::array>().mutable_data());
 }
-
-const float* floats(const py::array& array) { return static_cast<const float*>(array.data()); }
 
 void bind_bits(py::module_& m) {
     m.def("pack_bits",
@@ -118,7 +93,7 @@ void bind_quantize(py::module_& m) {
           [](const TypedArray& x, const Format& format, int threads, py::array out, py::object minimum, py::object step) {
               const MatrixView view = matrix_view(x);
               const CodeFormat code = code_format(format);
-              float *minimums = floats(minimum), *steps = floats(step);
+              float *minimums = writable_floats(minimum), *steps = writable_floats(step);
               void* data = out.mutable_data();
               run_released(threads, py::none(), [&](const Execution& execution) {
                   quantize_rows(view, code, execution, data, minimums, steps);
@@ -126,16 +101,15 @@ void bind_quantize(py::module_& m) {
           },
           py::arg("x"), py::arg("format"), py::arg("threads"), py::arg("out"), py::arg("minimum"), py::arg("step"));
     m.def("dequantize",
-          [](const TypedArray& codes, std::int64_t n_cols, py::object minimum, py::array step, const std::string& scope,
-             const Format& format, bool center, const std::string& dtype, int threads, py::array out) {
+          [](const TypedArray& codes, std::int64_t n_cols, const std::optional<py::array>& minimum, const py::array& step,
+             const std::string& scope, const Format& format, bool center, const std::string& dtype, int threads, py::array out) {
               const MatrixView view = matrix_view(codes);
-              const CodeFormat code = code_format(format);
+              CodeGrid grid = code_grid(minimum, step, scope, format);
+              grid.center = center;
               const Dtype to = parse_dtype(dtype);
-              const float* minimums = minimum.is_none() ? nullptr : floats(minimum.cast<py::array>());
-              const float* steps = floats(step);
               void* data = out.mutable_data();
               run_released(threads, py::none(), [&](const Execution& execution) {
-                  dequantize(view, n_cols, minimums, steps, parse_scope(scope), code, center, to, execution, data);
+                  dequantize(view, n_cols, grid, to, execution, data);
               });
           },
           py::arg("codes"), py::arg("n_cols"), py::arg("minimum"), py::arg("step"), py::arg("scope"), py::arg("format"),

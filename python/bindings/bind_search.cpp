@@ -1,4 +1,5 @@
 #include "array_view.hpp"
+#include "code_arguments.hpp"
 #include "embmath/search.hpp"
 #include "embmath/similarity.hpp"
 #include "search_arguments.hpp"
@@ -13,11 +14,13 @@ SearchOptions options(const std::string& metric, std::int64_t n_cols, SearchOpti
     return others;
 }
 
-py::dict py_search(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols, const std::string& metric,
-                   const std::optional<py::array>& mask, bool exclude_self, std::optional<double> threshold,
-                   bool reject_nan, int threads, const py::object& progress, bool wants_stats, py::array values, py::array indices) {
-    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
+py::dict py_search(const py::tuple& queries, const py::tuple& corpus, std::int64_t n_cols, const std::string& metric,
+                   const std::optional<py::array>& mask, bool exclude_self, std::optional<double> threshold, bool reject_nan, int threads, const py::object& progress, bool wants_stats,
+                   py::array values, py::array indices, const std::optional<py::array>& own_rows) {
+    const RowsArgument query_rows(queries), corpus_rows(corpus);
+    const MatrixView q = query_rows.view(), x = corpus_rows.view();
     SearchOptions o = options(metric, n_cols, search_options(mask, exclude_self, threshold, reject_nan));
+    if (own_rows) o.own_rows = static_cast<const std::int64_t*>(own_rows->data());
     void* value_data = values.mutable_data();
     auto* index_data = static_cast<std::int64_t*>(indices.mutable_data());
     const std::int64_t columns = indices.shape(1);
@@ -29,10 +32,11 @@ py::dict py_search(const TypedArray& queries, const TypedArray& corpus, std::int
     return wants_stats ? as_dict(stats) : py::dict();
 }
 
-py::tuple py_range_search(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols,
+py::tuple py_range_search(const py::tuple& queries, const py::tuple& corpus, std::int64_t n_cols,
                           const std::string& metric, const std::optional<py::array>& mask, bool exclude_self,
                           double threshold, bool reject_nan, int threads, const py::object& progress) {
-    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
+    const RowsArgument query_rows(queries), corpus_rows(corpus);
+    const MatrixView q = query_rows.view(), x = corpus_rows.view();
     const SearchOptions o = options(metric, n_cols, search_options(mask, exclude_self, threshold, reject_nan));
     const RangeHits hits = run_released(threads, progress, [&](const Execution& execution) {
         return range_search(q, x, o, execution);
@@ -40,11 +44,12 @@ py::tuple py_range_search(const TypedArray& queries, const TypedArray& corpus, s
     return range_tuple(hits, score_type(o.metric, q, x, n_cols));
 }
 
-void py_rescore(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols, const std::string& metric,
-                const py::array_t<std::int64_t, py::array::c_style>& candidates, bool reject_nan, int threads,
+void py_rescore(const py::tuple& queries, const py::tuple& corpus, std::int64_t n_cols, const std::string& metric,
+                const py::array_t<std::int64_t, py::array::c_style>& candidates, std::optional<double> threshold, bool reject_nan, int threads,
                 py::array values, py::array indices) {
-    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
-    const SearchOptions o = options(metric, n_cols, search_options(std::nullopt, false, std::nullopt, reject_nan));
+    const RowsArgument query_rows(queries), corpus_rows(corpus);
+    const MatrixView q = query_rows.view(), x = corpus_rows.view();
+    const SearchOptions o = options(metric, n_cols, search_options(std::nullopt, false, threshold, reject_nan));
     void* value_data = values.mutable_data();
     auto* index_data = static_cast<std::int64_t*>(indices.mutable_data());
     const std::int64_t* candidate_data = candidates.data();
@@ -69,8 +74,8 @@ py::tuple py_certificate(const TypedArray& queries, const TypedArray& corpus, st
 
 void bind_search(py::module_& m) {
     m.def("search", &py_search, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
-          py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
-          py::arg("progress"), py::arg("stats"), py::arg("values"), py::arg("indices"));
+          py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"),
+          py::arg("threads"), py::arg("progress"), py::arg("stats"), py::arg("values"), py::arg("indices"), py::arg("own_rows") = py::none());
     m.def("range_search", &py_range_search, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
           py::arg("mask"), py::arg("exclude_self"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"),
           py::arg("progress"));
@@ -78,7 +83,7 @@ void bind_search(py::module_& m) {
           py::arg("stage"), py::arg("rank"), py::arg("basis") = py::none());
     m.def("scale_bounds", &scale_bounds, py::arg("rounding"), py::arg("residual"), py::arg("query"));
     m.def("rescore", &py_rescore, py::arg("queries"), py::arg("corpus"), py::arg("n_cols"), py::arg("metric"),
-          py::arg("candidates"), py::arg("reject_nan"), py::arg("threads"), py::arg("values"), py::arg("indices"));
+          py::arg("candidates"), py::arg("threshold"), py::arg("reject_nan"), py::arg("threads"), py::arg("values"), py::arg("indices"));
 }
 
 }  // namespace embmath::bindings

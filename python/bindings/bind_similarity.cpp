@@ -1,4 +1,5 @@
 #include "array_view.hpp"
+#include "code_arguments.hpp"
 #include "embmath/similarity.hpp"
 
 namespace embmath::bindings {
@@ -12,9 +13,10 @@ using ScoreFunction = void (*)(const MatrixView&, const MatrixView&, std::int64_
 template <ScoreFunction function>
 void bind_scores(py::module_& m, const char* name) {
     m.def(name,
-          [](const TypedArray& a, const TypedArray& b, std::int64_t n_cols, const std::string& metric, bool is_distance,
+          [](const py::tuple& a, const py::tuple& b, std::int64_t n_cols, const std::string& metric, bool is_distance,
              int threads, py::array out) {
-              const MatrixView a_view = matrix_view(a), b_view = matrix_view(b);
+              const RowsArgument a_rows(a), b_rows(b);
+              const MatrixView a_view = a_rows.view(), b_view = b_rows.view();
               const Metric id = parse_metric(metric);
               void* data = out.mutable_data();
               run_released(threads, py::none(), [&](const Execution& execution) {
@@ -29,8 +31,9 @@ void bind_scores(py::module_& m, const char* name) {
 
 void bind_similarity(py::module_& m) {
     m.def("score_dtype",
-          [](const TypedArray& a, const TypedArray& b, std::int64_t n_cols, const std::string& metric) {
-              return result_dtype(score_type(parse_metric(metric), matrix_view(a), matrix_view(b), n_cols));
+          [](const py::tuple& a, const py::tuple& b, std::int64_t n_cols, const std::string& metric) {
+              const RowsArgument a_rows(a), b_rows(b);
+              return result_dtype(score_type(parse_metric(metric), a_rows.view(), b_rows.view(), n_cols));
           },
           py::arg("a"), py::arg("b"), py::arg("n_cols"), py::arg("metric"));
     bind_scores<&score_matrix>(m, "score_matrix");

@@ -36,13 +36,23 @@ from ._similarity import (
     similarity_pairwise,
 )
 from ._transform import normalize, truncate
-from ._types import FileFormatError, RangeResult, TopK
+from ._types import (
+    ApproximateRangeResult,
+    ApproximateTopK,
+    FileFormatError,
+    RangeResult,
+    Residuals,
+    TopK,
+)
 
 __all__ = [
+    "ApproximateRangeResult",
+    "ApproximateTopK",
     "Codes",
     "FileFormatError",
     "Index",
     "RangeResult",
+    "Residuals",
     "Rotation",
     "TopK",
     "__version__",

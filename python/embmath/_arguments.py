@@ -85,15 +85,13 @@ def threads(value: object) -> int:
 
 def dims(value: object, a: Input, b: Input | None = None) -> int:
     """Leading columns to use: all of them, or a prefix both arguments have."""
-    n_cols = a.array.shape[1]
+    n_cols = a.n_cols
     if value is None:
-        if b is not None and b.array.shape[1] != n_cols:
-            raise ValueError(
-                f"{b.name}: expected {n_cols} columns like {a.name}, got {b.array.shape[1]}"
-            )
+        if b is not None and b.n_cols != n_cols:
+            raise ValueError(f"{b.name}: expected {n_cols} columns like {a.name}, got {b.n_cols}")
         return int(n_cols)
     prefix = integer("dims", value, at_least=1)
-    widest = n_cols if b is None else min(n_cols, b.array.shape[1])
+    widest = n_cols if b is None else min(n_cols, b.n_cols)
     if prefix > widest:
         raise ValueError(f"dims: must be between 1 and {widest}, got {prefix}")
     return prefix

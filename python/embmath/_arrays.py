@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
-from ._types import Array
+from ._types import Array, Coded
 
 NDArray = npt.NDArray[Any]
 
@@ -32,11 +32,13 @@ class Input(NamedTuple):
     dtype: str
     wrap: Wrap
     is_numpy: bool
+    coding: tuple[Any, ...] | None = None  # what rows of codes stand for (_code_rows.py)
 
     @property
-    def typed(self) -> tuple[NDArray, str]:
-        """What the kernels are given."""
-        return self.array, self.dtype
+    def typed(self) -> Any:
+        """What the kernels are given: (array, dtype), and the coding of codes."""
+        plain = self.array, self.dtype
+        return plain if self.coding is None else (*plain, self.coding)
 
     @property
     def n_rows(self) -> int:
@@ -44,13 +46,21 @@ class Input(NamedTuple):
 
     @property
     def n_cols(self) -> int:
-        return int(self.array.shape[1])
+        if self.coding is None:
+            return int(self.array.shape[1])
+        dim = int(self.coding[1])
+        return -(-dim // 8) if self.coding[0] == "bits" else dim
 
 
 def read(name: str, value: object, allowed: Sequence[str] = EMBEDDING_DTYPES) -> Input:
     """Recognise an array argument of any number of dimensions."""
     if isinstance(value, np.ndarray):
         return _read_numpy(name, value, allowed)
+    if isinstance(value, Coded):
+        raise TypeError(
+            f"{name}: expected an array, got Codes "
+            "(pass .dequantize() for the numbers that they stand for, or .data)"
+        )
     if _is_tensor(value):
         return _read_torch(name, value, sys.modules["torch"], allowed)
     if hasattr(value, "__dlpack__"):

@@ -8,13 +8,23 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _bson, _core, _grids
+from . import _arguments, _arrays, _bson, _code_rows, _core, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
-from ._types import Array, Layout, Precision, Progress, Rounding, Scope, Signedness
+from ._types import (
+    Array,
+    Coded,
+    Layout,
+    Precision,
+    Progress,
+    Residuals,
+    Rounding,
+    Scope,
+    Signedness,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Codes:
+class Codes(Coded):
     """Codes with the numbers and conventions that give them a meaning; immutable.
 
     Made by :func:`quantize`, by :meth:`from_data` around codes made elsewhere, or by :meth:`load`
@@ -47,6 +57,8 @@ class Codes:
         Of the bytes of binary.
     metadata : dict of str to str
         The caller's own, from :meth:`load`; :meth:`save` keeps them.
+    residuals : Residuals or None
+        How far codes are from their rows, see :meth:`with_residuals`.
 
     Examples
     --------
@@ -73,6 +85,7 @@ class Codes:
     layout: Layout = "interleaved"
     signedness: Signedness = "none"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    residuals: Residuals | None = None
 
     @classmethod
     def from_data(
@@ -239,6 +252,7 @@ class Codes:
         -----
         Tensors: ``data``, and ``ranges`` (from which minimum and step follow) or ``step`` and
         ``minimum``; strings: the other attributes by name, the caller's as ``user.<key>``.
+        Residuals are not saved: :meth:`with_residuals` makes them again.
 
         Examples
         --------
@@ -309,6 +323,49 @@ class Codes:
         codes: Codes
         codes, metadata = _codes_file.load(cls.from_data, path, mmap, verify)
         return replace(codes, metadata=metadata)
+
+    def with_residuals(self, rows: Array, *, threads: int | None = None) -> "Codes":
+        """The same codes, which know how far they are from the rows that they were made of.
+
+        With that, :func:`search` proves that the best candidates, rescored, are the best rows.
+
+        Parameters
+        ----------
+        rows : array, (n, d)
+            The rows that were quantized: float16, bfloat16, float32 or float64; also memory-mapped.
+        threads : int, optional
+
+        Returns
+        -------
+        Codes
+            Sharing everything with these.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what is allowed.
+
+        Notes
+        -----
+        O(n d), four passes over the codes and three over the rows. A row that holds NaN or infinity
+        makes the residuals infinite, which proves nothing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rows = np.float32([[1, -0.5], [0, 2]])
+        >>> round(em.quantize(rows, "int8").with_residuals(rows).residuals.euclidean, 4)
+        0.0039
+        """
+        exact = _arrays.matrix("rows", rows, FLOATS)
+        codes = _code_rows.read("codes", self, "euclidean")
+        if exact.array.shape != (codes.n_rows, codes.n_cols):
+            raise ValueError(
+                f"rows: expected shape {(codes.n_rows, codes.n_cols)} like the codes, "
+                f"got {exact.array.shape}"
+            )
+        found = _code_rows.residuals(exact, codes, _arguments.threads(threads))
+        return replace(self, residuals=found)
 
     @property
     def shape(self) -> tuple[int, ...]:

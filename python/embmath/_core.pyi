@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 _Array = npt.NDArray[Any]
 _Typed = tuple[_Array, str]  # bfloat16 travels as uint16
+_Rows = Any  # _Typed, or (array, dtype, coding): see _code_rows.py
 _Format = tuple[int, bool, bool, str, str]  # levels, is_signed, is_symmetric, rounding, layout
 
 def version() -> str: ...
@@ -19,10 +20,10 @@ def available_memory() -> int: ...
 def require_memory(bytes: int, what: str) -> None: ...
 def set_default_threads(count: int) -> None: ...
 def default_threads() -> tuple[int, str]: ...
-def score_dtype(a: _Typed, b: _Typed, n_cols: int, metric: str) -> np.dtype[Any]: ...
+def score_dtype(a: _Rows, b: _Rows, n_cols: int, metric: str) -> np.dtype[Any]: ...
 def score_matrix(
-    a: _Typed,
-    b: _Typed,
+    a: _Rows,
+    b: _Rows,
     n_cols: int,
     metric: str,
     is_distance: bool,
@@ -30,8 +31,8 @@ def score_matrix(
     out: _Array,
 ) -> None: ...
 def score_pairs(
-    a: _Typed,
-    b: _Typed,
+    a: _Rows,
+    b: _Rows,
     n_cols: int,
     metric: str,
     is_distance: bool,
@@ -39,8 +40,8 @@ def score_pairs(
     out: _Array,
 ) -> None: ...
 def search(
-    queries: _Typed,
-    corpus: _Typed,
+    queries: _Rows,
+    corpus: _Rows,
     n_cols: int,
     metric: str,
     mask: _Array | None,
@@ -52,10 +53,11 @@ def search(
     stats: bool,
     values: _Array,
     indices: _Array,
+    own_rows: _Array | None = None,
 ) -> dict[str, Any]: ...
 def range_search(
-    queries: _Typed,
-    corpus: _Typed,
+    queries: _Rows,
+    corpus: _Rows,
     n_cols: int,
     metric: str,
     mask: _Array | None,
@@ -76,11 +78,12 @@ def certificate(
 ) -> tuple[_Array, _Array]: ...
 def scale_bounds(rounding: float, residual: float, query: float) -> None: ...
 def rescore(
-    queries: _Typed,
-    corpus: _Typed,
+    queries: _Rows,
+    corpus: _Rows,
     n_cols: int,
     metric: str,
     candidates: _Array,
+    threshold: float | None,
     reject_nan: bool,
     threads: int,
     values: _Array,

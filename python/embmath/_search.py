@@ -4,38 +4,22 @@ from typing import Any
 
 import numpy as np
 
-from . import _arguments, _arrays, _core
-from ._types import Array, Metric, Mode, NanPolicy, Progress, RangeResult, TopK
+from . import _arguments, _arrays, _core, _two_pass
+from ._query import BIT_METRICS, METRICS, Query
+from ._types import (
+    ApproximateRangeResult,
+    ApproximateTopK,
+    Array,
+    Coded,
+    Metric,
+    Mode,
+    NanPolicy,
+    Progress,
+    RangeResult,
+    TopK,
+)
 
-_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan", "hamming", "jaccard")
-
-
-class _Query:
-    """What is searched for, where and how, checked."""
-
-    def __init__(
-        self,
-        queries: Array,
-        corpus: Array,
-        metric: str,
-        dims: int | None,
-    ) -> None:
-        self.metric = _arguments.choice("metric", metric, _METRICS)
-        self.queries = _arrays.matrix("queries", queries)
-        self.corpus = _arrays.matrix("corpus", corpus)
-        self.n_cols = _arguments.dims(dims, self.queries, self.corpus)
-        self.wrap = _arrays.wrapper(self.queries, self.corpus)
-
-    @property
-    def views(self) -> tuple[tuple[Any, str], tuple[Any, str], int, str]:
-        return self.queries.typed, self.corpus.typed, self.n_cols, self.metric
-
-    def mask(self, mask: object) -> Any:
-        return _arrays.row_mask(mask, self.queries.n_rows, self.corpus.n_rows)
-
-    def outputs(self, out: Any, columns: int, mask: Any = None) -> tuple[Any, Any]:
-        shape, inputs = (self.queries.n_rows, columns), (self.queries, self.corpus)
-        return _arrays.top_k_outputs(out, shape, _core.score_dtype(*self.views), inputs, mask)
+_METRICS = METRICS
 
 
 def search(
@@ -50,6 +34,9 @@ def search(
     threshold: float | None = None,
     pad: bool = False,
     nan: NanPolicy = "raise",
+    rescore: Array | None = None,
+    oversample: float | None = None,
+    exact: bool | None = None,
     out: tuple[Array, Array] | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -61,9 +48,13 @@ def search(
     ----------
     queries : array, (nq, d) or (d,)
         float16, bfloat16, float32, float64, int8 or uint8 (packed bits for "hamming" and
-        "jaccard"); NumPy, Torch (CPU), DLPack or lists. Float dtypes mix.
-    corpus : array, (n, d)
-        Memory-mapped arrays are read in place.
+        "jaccard"); NumPy, Torch (CPU), DLPack or lists. Float dtypes mix. Or :class:`Codes`.
+    corpus : array or Codes, (n, d)
+        Memory-mapped arrays are read in place. Codes of any precision are decoded a few rows at a
+        time: the results are those of ``search(queries, codes.dequantize())``, bit for bit, hence
+        approximate as to the rows that the codes were made of. "hamming" and "jaccard" compare
+        binary codes bit by bit, with each other or with packed bits (uint8), whatever their
+        signedness.
     k : int
         Rows per query; ``min(k, n)`` columns come back.
     metric : str
@@ -81,6 +72,16 @@ def search(
         Return k columns even where n < k.
     nan : {"raise", "rank_last"}
         A query that holds NaN raises, or gets index -1 and value NaN throughout.
+    rescore : array, (n, d), optional
+        The rows that the codes were made of, also memory-mapped: ``k * oversample`` candidates are
+        chosen by codes, and the best of these by their exact scores.
+    oversample : float, optional
+        At least 1. Default: 4 for bits, 2 for int4, 1.5 for int8 and uint8, 1.25 for 16-bit floats.
+    exact : bool, optional
+        Go on until the results are proven to be ``search(queries, rescore)``, bit for bit: queries
+        for which the error of the codes leaves a doubt get more candidates, or search the rows.
+        Needs :meth:`Codes.with_residuals` of these rows; default: True where codes have that.
+        float64 queries and rows always search the rows.
     out : (values, indices), optional
         C-contiguous arrays that receive the result.
     threads : int, optional
@@ -96,7 +97,8 @@ def search(
     TopK
         ``values`` (nq, k) and ``indices`` (nq, k), int64, ordered by (value, lowest index). Where a
         query has fewer hits: index -1 and value NaN (the worst value of an integer type). Rows
-        that hold NaN come last, and only where fewer than k others exist.
+        that hold NaN come last, and only where fewer than k others exist. ``is_exact`` is False
+        (:class:`ApproximateTopK`) for codes whose results are not proven.
 
     Raises
     ------
@@ -126,6 +128,13 @@ def search(
     array([[2, 0]])
     >>> values.round(3)
     array([[0.949, 0.894]], dtype=float32)
+
+    A tenth of the memory, and the same answer:
+
+    >>> codes = em.quantize(corpus, "int4").with_residuals(corpus)
+    >>> found = em.search(np.float32([2, 1]), codes, k=1, rescore=corpus)
+    >>> found.indices, found.is_exact
+    (array([[2]]), True)
     """
     k = _arguments.integer("k", k, at_least=1)
     is_padded = _arguments.flag("pad", pad)
@@ -137,7 +146,10 @@ def search(
         progress=progress,
         stats=stats,
     )
-    query = _Query(queries, corpus, metric, dims)
+    query = Query(queries, corpus, metric, dims)
+    if rescore is not None or oversample is not None or exact is not None:
+        given = (rescore, oversample, exact)
+        return _search_twice(query, k, is_padded, queries, corpus, given, dims, mask, asked, out)
     available = max(query.corpus.n_rows - asked.options["exclude_self"], 0)
     rows = query.mask(mask)
     values, indices = query.outputs(out, k if is_padded else min(k, available), rows)
@@ -150,7 +162,57 @@ def search(
         indices=indices,
     )
     asked.finish(report)
-    return TopK(query.wrap(values), query.wrap(indices)) if out is None else TopK(*out)
+    kind = _kind(corpus, query.metric)
+    return kind(query.wrap(values), query.wrap(indices)) if out is None else kind(*out)
+
+
+def _kind(corpus: object, metric: str) -> type[TopK]:
+    """Codes are all there is to bits, and stand for more otherwise."""
+    return ApproximateTopK if isinstance(corpus, Coded) and metric not in BIT_METRICS else TopK
+
+
+def _search_twice(
+    query: Query,
+    k: int,
+    is_padded: bool,
+    queries: Array,
+    codes: object,
+    given: tuple[Any, Any, Any],
+    dims: int | None,
+    mask: Any,
+    asked: _arguments.Search,
+    out: Any,
+) -> TopK:
+    rescore, oversample, exact = given
+    if not isinstance(codes, Coded):
+        raise TypeError(
+            f"corpus: rescore, oversample and exact go with Codes, got {type(codes).__name__}"
+        )
+    if rescore is None:
+        name = "oversample" if oversample is not None else "exact"
+        raise ValueError(f"{name}: needs the rows to rescore with (rescore=), got none")
+    if isinstance(rescore, Coded):
+        raise TypeError("rescore: expected an array, got Codes")
+    if query.metric in BIT_METRICS:
+        raise ValueError(f"rescore: metric {query.metric!r} is exact on codes, got rows to rescore")
+    is_proven = codes.residuals is not None if exact is None else _arguments.flag("exact", exact)
+    if is_proven and codes.residuals is None:
+        raise ValueError("exact: needs codes.with_residuals(rows), got codes without residuals")
+    rows = Query(queries, rescore, query.metric, dims, names=("queries", "rescore"))
+    if rows.corpus.n_rows != query.corpus.n_rows:
+        raise ValueError(
+            f"rescore: expected {query.corpus.n_rows} rows like the codes, got {rows.corpus.n_rows}"
+        )
+    factor = _two_pass.oversampling(oversample, codes.precision)
+    permitted = query.mask(mask)
+    todo = _two_pass.Asked(k, factor, is_proven, permitted, asked.options)
+    available = max(rows.corpus.n_rows - asked.options["exclude_self"], 0)
+    found = rows.outputs(out, k if is_padded else min(k, available), permitted)
+    passes = _two_pass.TwoPass(query, rows, todo, codes.residuals, found)
+    passes.run()
+    asked.finish(passes.report)
+    kind = TopK if passes.is_exact else ApproximateTopK
+    return kind(*(rows.wrap(part) for part in found)) if out is None else kind(*out)
 
 
 def range_search(
@@ -205,10 +267,12 @@ def range_search(
         threads=threads,
         progress=progress,
     )
-    query = _Query(queries, corpus, metric, dims)
+    query = Query(queries, corpus, metric, dims)
     found = _core.range_search(*query.views, mask=query.mask(mask), **asked.options)
     asked.finish()
-    return RangeResult(*(query.wrap(part) for part in found))
+    is_exact = _kind(corpus, query.metric) is TopK
+    kind = RangeResult if is_exact else ApproximateRangeResult
+    return kind(*(query.wrap(part) for part in found))
 
 
 def rescore(
@@ -254,18 +318,19 @@ def rescore(
     array([[0]])
     """
     k = _arguments.integer("k", k, at_least=1)
-    query = _Query(queries, corpus, metric, dims)
+    query = Query(queries, corpus, metric, dims)
     rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows)
     values, indices = query.outputs(None, min(k, rows.shape[1]))
     _core.rescore(
         *query.views,
         candidates=rows,
+        threshold=None,
         reject_nan=True,
         threads=_arguments.threads(threads),
         values=values,
         indices=indices,
     )
-    return TopK(query.wrap(values), query.wrap(indices))
+    return _kind(corpus, query.metric)(query.wrap(values), query.wrap(indices))
 
 
 def top_k(

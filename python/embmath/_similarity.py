@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import _arguments, _arrays, _core
+from . import _arguments, _arrays, _code_rows, _core
 from ._types import Array, DistanceMetric, SimilarityMetric
 
 _SIMILARITIES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
@@ -233,8 +233,8 @@ class _Pair(NamedTuple):
     n_cols: int
 
     @classmethod
-    def read(cls, a: Array, b: Array, dims: int | None) -> "_Pair":
-        left, right = _arrays.matrix("a", a), _arrays.matrix("b", b)
+    def read(cls, a: Array, b: Array, dims: int | None, metric: str) -> "_Pair":
+        left, right = _code_rows.read_pair(("a", "b"), (a, b), metric)
         return cls(left, right, _arguments.dims(dims, left, right))
 
     def score(
@@ -256,7 +256,7 @@ class _Pair(NamedTuple):
 def _matrix(
     a: Array, b: Array | None, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
-    pair = _Pair.read(a, a if b is None else b, dims)
+    pair = _Pair.read(a, a if b is None else b, dims, metric)
     shape = (pair.a.n_rows, pair.b.n_rows)
     return pair.score(_core.score_matrix, shape, metric, is_distance, **options)
 
@@ -264,7 +264,7 @@ def _matrix(
 def _pairs(
     a: Array, b: Array, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
-    pair = _Pair.read(a, b, dims)
+    pair = _Pair.read(a, b, dims, metric)
     if pair.a.n_rows != pair.b.n_rows:
         raise ValueError(f"b: expected {pair.a.n_rows} rows like a, got {pair.b.n_rows}")
     return pair.score(_core.score_pairs, (pair.a.n_rows,), metric, is_distance, **options)

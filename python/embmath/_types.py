@@ -31,6 +31,41 @@ class FileFormatError(ValueError):
     """
 
 
+class Coded:
+    """What Codes are made of, for the modules that Codes are built on."""
+
+    data: Array
+    dim: int
+    precision: Precision
+    step: Array | None
+    minimum: Array | None
+    scope: Scope | None
+    rounding: Rounding
+    bits: int
+    layout: Layout
+    signedness: Signedness
+    residuals: "Residuals | None"
+
+
+class Residuals(NamedTuple):
+    """How far codes are from the rows that they were made of: the most of any row, rounded up.
+
+    Attributes
+    ----------
+    euclidean, manhattan : float
+        Length of the difference.
+    cosine : float
+        Length of the difference of the two, scaled to length 1.
+    norm : float
+        Length of a row or of what its codes stand for.
+    """
+
+    euclidean: float
+    manhattan: float
+    cosine: float
+    norm: float
+
+
 class TopK(NamedTuple):
     """The best entries of each row, best first.
 
@@ -44,6 +79,22 @@ class TopK(NamedTuple):
 
     values: Array
     indices: Array
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether these are proven to be the best rows there are."""
+        return True
+
+
+class ApproximateTopK(TopK):
+    """The best entries by codes: of the rows that the codes were made of, others may be better."""
+
+    __slots__ = ()
+
+    @property
+    def is_exact(self) -> bool:
+        """False."""
+        return False
 
 
 class RangeResult(NamedTuple):
@@ -59,3 +110,19 @@ class RangeResult(NamedTuple):
     offsets: Array
     values: Array
     indices: Array
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether these are the rows within the threshold, not just by their codes."""
+        return True
+
+
+class ApproximateRangeResult(RangeResult):
+    """All hits by codes: the rows that the codes were made of may lie on the other side."""
+
+    __slots__ = ()
+
+    @property
+    def is_exact(self) -> bool:
+        """False."""
+        return False

@@ -134,3 +134,28 @@ class Isa:
         return float(json.loads(subprocess.check_output(command, env=environment)))
 
     track_search.unit = "ms"  # type: ignore[attr-defined]
+
+
+class Codes:
+    """Eight queries, and one, against 50 000 rows kept as codes; decoded rows beside them."""
+
+    param_names = ("precision", "nq")
+    params = (("int8", "uint8", "int4", "binary", "float16"), (1, 8, 128))
+
+    def setup(self, precision: Any, nq: int) -> None:
+        """Queries, codes and the rows that these were made of."""
+        self.queries, self.corpus = axes.pair("cosine", "float32", nq, _N)
+        self.codes = em.quantize(self.corpus, precision)
+        self.known = self.codes.with_residuals(self.corpus)
+
+    def time_search(self, precision: Any, nq: int) -> None:
+        """By codes alone."""
+        em.search(self.queries, self.codes, 10)
+
+    def time_rescored(self, precision: Any, nq: int) -> None:
+        """The best of the candidates, unproven."""
+        em.search(self.queries, self.codes, 10, rescore=self.corpus)
+
+    def time_proven(self, precision: Any, nq: int) -> None:
+        """Exact."""
+        em.search(self.queries, self.known, 10, rescore=self.corpus)

@@ -28,6 +28,30 @@ struct CodeFormat {
 // The grid of one row, one column, or everything.
 enum class Scope : std::uint8_t { row, column, all };
 
+// The numbers that scalar codes stand for: place * step + minimum in float64, rounded to the type that is
+// wanted (narrower ones from float32). A place is the code counted from 0; with `center`, the middle of
+// the values that round to it, no further than the range.
+struct CodeGrid {
+    const float* minimum = nullptr;  // null: 0
+    const float* step = nullptr;
+    Scope scope = Scope::all;
+    CodeFormat format;
+    bool center = true;
+};
+
+// What the rows of a matrix stand for where they are codes.
+struct Coding {
+    enum class Kind : std::uint8_t {
+        scalar,  // float32 numbers on a grid
+        signs,   // -1 and 1 as float32, a bit each
+        bits     // packed bits, for the metrics that take them
+    };
+    Kind kind = Kind::scalar;
+    std::int64_t dim = 0;    // dimensions of a row
+    CodeGrid grid;           // of scalar codes
+    std::uint8_t flip = 0;   // of signs and bits: applied to each byte by exclusive or
+};
+
 // steps[i] = (high[i] - low[i]) / levels in float32, 1 where that is 0.
 void range_steps(const float* low, const float* high, std::int64_t n, int levels, float* steps);
 
@@ -40,10 +64,9 @@ void quantize(const MatrixView& x, const float* low, const float* high, Scope sc
 void quantize_rows(const MatrixView& x, const CodeFormat& format, const Execution& execution, void* out, float* minimum,
                    float* step);
 
-// place * step + minimum in float64, rounded to `to` (narrower types from float32). A place is the code
-// counted from 0; with `center`, the middle of the values that round to it, no further than the range.
-void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minimum, const float* step, Scope scope,
-                const CodeFormat& format, bool center, Dtype to, const Execution& execution, void* out);
+// All rows of scalar codes as numbers.
+void dequantize(const MatrixView& codes, std::int64_t n_cols, const CodeGrid& grid, Dtype to, const Execution& execution,
+                void* out);
 
 // Elements of one float type as another, rounded once to nearest, ties to even.
 void convert(const MatrixView& x, Dtype to, const Execution& execution, void* out);

@@ -35,6 +35,7 @@ struct SearchOptions {
     const std::uint8_t* mask = nullptr;       // one byte per row, non-zero: may be returned
     std::int64_t mask_stride = 0;             // bytes from query to query; 0: one mask for all
     bool exclude_self = false;                // query i never returns row i
+    const std::int64_t* own_rows = nullptr;   // with exclude_self: instead of i, one per query; -1: none
     std::optional<double> threshold;          // keep similarity >= t, distance <= t
     bool reject_nan_queries = true;           // else such a query returns nothing
     SearchStats* stats = nullptr;             // filled in, if given

@@ -11,6 +11,8 @@ inline constexpr int kDtypeCount = 6;
 enum class Metric : std::uint8_t { cosine, dot, euclidean, sqeuclidean, manhattan, hamming, jaccard };
 inline constexpr int kMetricCount = 7;
 
+struct Coding;  // quantize.hpp
+
 // Rows of a matrix that somebody else owns. Strides are in bytes and may be zero or negative;
 // elements need not be aligned. Nothing in the library writes through it.
 struct MatrixView {
@@ -20,6 +22,7 @@ struct MatrixView {
     std::int64_t row_stride = 0;
     std::int64_t col_stride = 0;
     Dtype dtype = Dtype::f32;
+    const Coding* coding = nullptr;  // what the rows stand for, where search and similarity take codes
 };
 
 // Two 4-bit codes in a byte: neighbours, the even dimension in the low half (FAISS); or dimension i in

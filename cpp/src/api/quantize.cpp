@@ -10,6 +10,7 @@
 #include "core/dtype.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
+#include "engine/decoder.hpp"
 #include "engine/each_row.hpp"
 #include "engine/scorer.hpp"
 
@@ -30,15 +31,6 @@ float divisor_of(float low, float high, const CodeFormat& format) {
     return high == low ? std::numeric_limits<float>::infinity() : high - low;
 }
 
-// Parameters as kernels read them: whole vectors.
-template <class T>
-runtime::AlignedArray<T> padded(const float* from, std::size_t n) {
-    runtime::AlignedArray<T> values((n + 15) / 16 * 16);
-    std::copy_n(from, n, values.data());
-    std::fill(values.data() + n, values.data() + values.size(), T{1});
-    return values;
-}
-
 kernel::QuantizeArgs arguments_of(const CodeFormat& format) {
     kernel::QuantizeArgs args{};
     args.to_nearest = format.rounding == Rounding::nearest;
@@ -51,21 +43,6 @@ kernel::QuantizeArgs arguments_of(const CodeFormat& format) {
         args.high += args.shift;
     } else if (format.is_signed) {
         args.bias = -kSignedZero;
-    }
-    return args;
-}
-
-kernel::DecodeArgs arguments_of(const CodeFormat& format, bool center) {
-    kernel::DecodeArgs args{};
-    args.high = static_cast<float>(format.levels);
-    if (format.is_symmetric) {
-        args.low = -kSignedZero;  // codes made elsewhere may use it
-    } else if (format.is_signed) {
-        args.zero = kSignedZero;
-    }
-    if (center && format.rounding != Rounding::nearest) {
-        args.half_high = 0.5F;
-        args.half_low = format.rounding == Rounding::truncate && format.is_signed ? -0.5F : 0.5F;
     }
     return args;
 }
@@ -120,8 +97,8 @@ void quantize(const MatrixView& x, const float* low, const float* high, Scope sc
               const Execution& execution, void* out) {
     check_quantizable(x, format);
     const auto n = scope == Scope::column ? static_cast<std::size_t>(x.n_cols) : 1;
-    const auto start = padded<float>(low, n);
-    auto divisor = padded<float>(high, n);
+    const auto start = engine::padded<float>(low, n);
+    auto divisor = engine::padded<float>(high, n);
     for (std::size_t i = 0; i < n; ++i) divisor[i] = divisor_of(low[i], high[i], format);
     kernel::QuantizeArgs args = arguments_of(format);
     args.per_column = scope == Scope::column;
@@ -156,38 +133,17 @@ void quantize_rows(const MatrixView& x, const CodeFormat& format, const Executio
     }
 }
 
-void dequantize(const MatrixView& codes, std::int64_t n_cols, const float* minimum, const float* step, Scope scope,
-                const CodeFormat& format, bool center, Dtype to, const Execution& execution, void* out) {
+void dequantize(const MatrixView& codes, std::int64_t n_cols, const CodeGrid& grid, Dtype to, const Execution& execution,
+                void* out) {
     if (n_cols == 0) return;  // nothing to write, and no first step for the kernels to look at
-    const kernel::KernelTable& table = dispatch::active();
-    const bool is_i8 = codes.dtype == Dtype::i8;
-    const kernel::DecodeFn decode = (is_i8 ? table.decode_i8 : table.decode_u8)[static_cast<int>(to)];
-    const std::size_t n = scope == Scope::column ? static_cast<std::size_t>(n_cols) : 1;
-    runtime::AlignedArray<double> starts, steps;
-    if (scope != Scope::row) steps = padded<double>(step, n);
-    if (scope != Scope::row && minimum != nullptr) starts = padded<double>(minimum, n);
-    if (scope == Scope::column && minimum == nullptr) starts = padded<double>(std::vector<float>(n).data(), n);
-    kernel::DecodeArgs common = arguments_of(format, center);
-    common.n_cols = static_cast<std::size_t>(n_cols);
-    common.per_column = scope == Scope::column;
+    const Coding coding{Coding::Kind::scalar, n_cols, grid};
+    const engine::Decoder decoder(dispatch::active(), coding, codes.dtype, n_cols, to);
     const engine::RowReader rows(codes, codes.n_cols);
     const std::int64_t row_bytes = n_cols * static_cast<std::int64_t>(core::size_of(to));
     engine::for_each_group(rows, execution, engine::kRowGroup, [&](const void* const* pointers, int n_rows, std::int64_t first) {
-        runtime::AlignedArray<std::uint8_t> unpacked(format.is_packed ? common.n_cols : 0);
+        runtime::AlignedArray<std::byte> scratch(decoder.scratch_bytes());
         for (int i = 0; i < n_rows; ++i) {
-            kernel::DecodeArgs args = common;
-            const double own_start = scope == Scope::row && minimum != nullptr ? minimum[first + i] : 0.0;
-            const double own_step = scope == Scope::row ? step[first + i] : 0.0;
-            args.start = scope == Scope::row && minimum != nullptr ? &own_start : starts.data();
-            args.step = scope == Scope::row ? &own_step : steps.data();
-            args.codes = pointers[i];
-            if (format.is_packed) {
-                const auto* packed = static_cast<const std::uint8_t*>(pointers[i]);
-                table.unpack_nibbles(packed, args.n_cols, format.layout, unpacked.data());
-                args.codes = unpacked.data();
-            }
-            args.out = static_cast<std::byte*>(out) + (first + i) * row_bytes;
-            decode(args);
+            decoder.decode(pointers[i], first + i, scratch.data(), static_cast<std::byte*>(out) + (first + i) * row_bytes);
         }
     });
 }

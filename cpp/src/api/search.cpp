@@ -47,6 +47,7 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
         for (const std::int64_t row : rows) {
             if (row < 0) continue;
             const double score = scorer.score(0, call.corpus().row(row, scratch.data()));
+            if (call.has_threshold() && !(score >= call.floor())) continue;
             (std::isnan(score) ? nan_hits : hits).push_back({score, row});
         }
         std::sort(hits.begin(), hits.end(), engine::is_better);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "api/open_rows.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
 #include "engine/result.hpp"
@@ -17,12 +18,12 @@ using engine::Hit;
 SearchCall::SearchCall(const MatrixView& queries, const MatrixView& corpus, const SearchOptions& options,
                        const Execution& execution)
     : options_(options),
-      queries_(queries, options.n_cols),
-      corpus_(corpus, options.n_cols),
-      permission_{options.mask, options.mask_stride, options.exclude_self, nullptr} {
-    check_dtypes(options.metric, queries.dtype, corpus.dtype, kSearchNames);
+      queries_(open_rows(queries, options.n_cols)),
+      corpus_(open_rows(corpus, options.n_cols)),
+      permission_{options.mask, options.mask_stride, options.exclude_self, options.own_rows} {
+    check_dtypes(options.metric, queries_.dtype(), corpus_.dtype(), kSearchNames);
     check_columns(queries, corpus, options.n_cols, kSearchNames);
-    if (options.exclude_self && queries.n_rows > corpus.n_rows) {
+    if (options.exclude_self && options.own_rows == nullptr && queries.n_rows > corpus.n_rows) {
         throw ValueError("exclude_self: query i is row i of the corpus, got " + std::to_string(queries.n_rows) +
                          " queries and " + std::to_string(corpus.n_rows) + " rows");
     }
@@ -33,13 +34,13 @@ SearchCall::SearchCall(const MatrixView& queries, const engine::RowReader& corpu
                        bool may_use_codes, bool ids_ascend, const engine::Permission& permission, const SearchOptions& options,
                        const Execution& execution)
     : options_(options),
-      queries_(queries, options.n_cols),
+      queries_(open_rows(queries, options.n_cols)),
       corpus_(corpus),
       codes_(codes),
       may_use_codes_(may_use_codes),
       ids_ascend_(ids_ascend),
       permission_(permission) {
-    check_dtypes(options.metric, corpus.dtype(), queries.dtype, {"index", "queries"});
+    check_dtypes(options.metric, corpus.dtype(), queries_.dtype(), {"index", "queries"});
     check(execution);
 }
 

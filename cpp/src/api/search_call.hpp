@@ -35,6 +35,10 @@ public:
     const engine::RowReader& corpus() const { return corpus_; }
     bool ids_ascend() const { return ids_ascend_; }
     bool has_threshold() const { return options_.threshold.has_value(); }
+    // The least oriented score.
+    double floor() const {
+        return options_.threshold ? sign() * *options_.threshold : -std::numeric_limits<double>::infinity();
+    }
     double sign() const { return engine::is_similarity(options_.metric) ? 1.0 : -1.0; }
     ResultType type() const {
         return engine::result_type(options_.metric, queries_.dtype(), corpus_.dtype(), options_.n_cols);
@@ -44,10 +48,6 @@ public:
 private:
     void check(const Execution& execution) const;
     void reject_nan(const Execution& execution) const;
-    double floor() const {
-        return options_.threshold ? sign() * *options_.threshold : -std::numeric_limits<double>::infinity();
-    }
-
     const SearchOptions& options_;
     engine::RowReader queries_, corpus_;
     const engine::StoredCodes* codes_ = nullptr;

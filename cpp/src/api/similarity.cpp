@@ -1,5 +1,6 @@
 #include "embmath/similarity.hpp"
 
+#include "api/open_rows.hpp"
 #include "api/validate.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
@@ -20,17 +21,18 @@ engine::Orientation orientation(Metric metric, ScoreKind kind) {
 
 template <class Score>
 void score(const MatrixView& a, const MatrixView& b, std::int64_t n_cols, Metric metric, ScoreKind kind, const Score& run) {
-    api::check_dtypes(metric, a.dtype, b.dtype, kNames);
+    api::check_dtypes(metric, api::element_type(a), api::element_type(b), kNames);
     api::check_columns(a, b, n_cols, kNames);
-    const engine::RowReader a_rows(a, n_cols), b_rows(b, n_cols);
+    const engine::RowReader a_rows = api::open_rows(a, n_cols), b_rows = api::open_rows(b, n_cols);
     run(engine::MatrixSpec{dispatch::active(), metric, a_rows, b_rows, orientation(metric, kind)});
 }
 
 }  // namespace
 
 ResultType score_type(Metric metric, const MatrixView& a, const MatrixView& b, std::int64_t n_cols) {
-    api::check_dtypes(metric, a.dtype, b.dtype, kNames);
-    return engine::result_type(metric, a.dtype, b.dtype, n_cols);
+    const Dtype a_type = api::element_type(a), b_type = api::element_type(b);
+    api::check_dtypes(metric, a_type, b_type, kNames);
+    return engine::result_type(metric, a_type, b_type, n_cols);
 }
 
 void score_matrix(const MatrixView& a, const MatrixView& b, std::int64_t n_cols, Metric metric, ScoreKind kind,

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "api/open_rows.hpp"
 #include "core/dtype.hpp"
 #include "embmath/errors.hpp"
 #include "engine/scorer.hpp"
@@ -27,12 +28,13 @@ void check_dtypes(Metric metric, Dtype a, Dtype b, Names names) {
 }
 
 void check_columns(const MatrixView& a, const MatrixView& b, std::int64_t n_cols, Names names) {
-    if (a.n_cols != b.n_cols && (n_cols > a.n_cols || n_cols > b.n_cols || n_cols < 0)) {
-        throw ValueError(std::string(names.b) + ": expected " + std::to_string(a.n_cols) + " columns like " + names.a +
-                         ", got " + std::to_string(b.n_cols));
+    const std::int64_t a_cols = columns(a), b_cols = columns(b);
+    if (a_cols != b_cols && (n_cols > a_cols || n_cols > b_cols || n_cols < 0)) {
+        throw ValueError(std::string(names.b) + ": expected " + std::to_string(a_cols) + " columns like " + names.a +
+                         ", got " + std::to_string(b_cols));
     }
-    if (n_cols < 0 || n_cols > a.n_cols) {
-        throw ValueError("dims: must be between 1 and " + std::to_string(a.n_cols) + ", got " + std::to_string(n_cols));
+    if (n_cols < 0 || n_cols > a_cols) {
+        throw ValueError("dims: must be between 1 and " + std::to_string(a_cols) + ", got " + std::to_string(n_cols));
     }
 }
 

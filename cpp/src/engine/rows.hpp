@@ -1,11 +1,13 @@
 // Rows as contiguous, aligned elements: of any MatrixView, in place where they are, else copied, a
-// block at a time; or of an index, wherever its rows lie.
+// block at a time; of codes, decoded likewise; or of an index, wherever its rows lie.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "embmath/types.hpp"
+#include "engine/decoder.hpp"
 
 namespace embmath::engine {
 
@@ -24,10 +26,12 @@ public:
     // `n_cols`: how many leading columns to read.
     RowReader(const MatrixView& view, std::int64_t n_cols);
     explicit RowReader(const PagedRows& pages);
+    // Rows of `codes` as what they stand for.
+    RowReader(const MatrixView& codes, std::int64_t n_cols, std::shared_ptr<const Decoder> decoder);
 
     std::int64_t n_rows() const { return view_.n_rows; }
     std::size_t n_cols() const { return n_cols_; }
-    Dtype dtype() const { return view_.dtype; }
+    Dtype dtype() const { return decoder_ ? decoder_->dtype() : view_.dtype; }
 
     // What a row is called in results: its position, or the id that an index gave it.
     std::int64_t id(std::int64_t index) const {
@@ -35,7 +39,7 @@ public:
     }
 
     // Bytes of scratch that reading `n` rows at once takes; zero where rows are read in place.
-    std::size_t scratch_bytes(std::size_t n) const { return is_direct_ ? 0 : n * row_bytes_; }
+    std::size_t scratch_bytes(std::size_t n) const { return is_direct_ ? 0 : n * row_bytes_ + extra_bytes_; }
 
     const void* row(std::int64_t index, std::byte* scratch) const {
         if (is_direct_) return address(index);
@@ -64,12 +68,16 @@ private:
         return static_cast<const std::byte*>(view_.data) + index * view_.row_stride;
     }
     void copy(const std::int64_t* indices, int n, std::byte* scratch) const;
+    void decode(const std::int64_t* indices, int n, std::byte* scratch) const;
 
     MatrixView view_;
     PagedRows pages_{};
     std::size_t n_cols_;
     std::size_t row_bytes_;
+    std::size_t extra_bytes_ = 0;  // scratch behind the rows: what decoding takes
     bool is_direct_;
+    bool is_contiguous_ = true;    // of codes: the elements of a row
+    std::shared_ptr<const Decoder> decoder_;
 };
 
 }  // namespace embmath::engine

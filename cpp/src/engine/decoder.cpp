@@ -1,0 +1,99 @@
+#include "engine/decoder.hpp"
+
+#include <vector>
+
+namespace embmath::engine {
+
+namespace {
+
+constexpr int kSignedZero = 128;  // the code that int8 stores as 0
+
+kernel::DecodeArgs arguments_of(const CodeGrid& grid) {
+    const CodeFormat& format = grid.format;
+    kernel::DecodeArgs args{};
+    args.high = static_cast<float>(format.levels);
+    if (format.is_symmetric) {
+        args.low = -kSignedZero;  // codes made elsewhere may use it
+    } else if (format.is_signed) {
+        args.zero = kSignedZero;
+    }
+    if (grid.center && format.rounding != Rounding::nearest) {
+        args.half_high = 0.5F;
+        args.half_low = format.rounding == Rounding::truncate && format.is_signed ? -0.5F : 0.5F;
+    }
+    args.per_column = grid.scope == Scope::column;
+    return args;
+}
+
+}  // namespace
+
+Decoder::Decoder(const kernel::KernelTable& table, const Coding& coding, Dtype stored, std::int64_t n_cols, Dtype to)
+    : table_(table),
+      kind_(coding.kind),
+      to_(to),
+      n_cols_(static_cast<std::size_t>(n_cols)),
+      dim_(static_cast<std::size_t>(coding.dim)),
+      grid_(coding.grid),
+      flip_(coding.flip) {
+    if (kind_ != Coding::Kind::scalar) return;
+    decode_ = (stored == Dtype::i8 ? table.decode_i8 : table.decode_u8)[static_cast<int>(to)];
+    common_ = arguments_of(grid_);
+    common_.n_cols = n_cols_;
+    if (grid_.scope == Scope::row) return;
+    const std::size_t n = grid_.scope == Scope::column ? dim_ : 1;
+    steps_ = padded<double>(grid_.step, n);
+    if (grid_.minimum != nullptr) {
+        starts_ = padded<double>(grid_.minimum, n);
+    } else if (grid_.scope == Scope::column) {
+        starts_ = padded<double>(std::vector<float>(n).data(), n);
+    }
+}
+
+void Decoder::decode(const void* codes, std::int64_t index, std::byte* scratch, void* out) const {
+    switch (kind_) {
+        case Coding::Kind::scalar: return decode_scalar(codes, index, scratch, out);
+        case Coding::Kind::bits: return unflip(codes, out);
+        case Coding::Kind::signs: break;
+    }
+    table_.unpack_bits[static_cast<int>(to_)](static_cast<const std::uint8_t*>(codes), n_cols_, flip_, out);
+}
+
+void Decoder::decode_scalar(const void* codes, std::int64_t index, std::byte* scratch, void* out) const {
+    if (n_cols_ == 0) return;
+    kernel::DecodeArgs args = common_;
+    args.codes = codes;
+    args.out = out;
+    args.start = starts_.data();
+    args.step = steps_.data();
+    double start, step;
+    if (grid_.scope == Scope::row) {
+        step = grid_.step[index];
+        args.step = &step;
+        if (grid_.minimum != nullptr) {
+            start = grid_.minimum[index];
+            args.start = &start;
+        }
+    }
+    if (grid_.format.is_packed) {
+        auto* unpacked = reinterpret_cast<std::uint8_t*>(scratch);
+        table_.unpack_nibbles(static_cast<const std::uint8_t*>(codes), dim_, grid_.format.layout, unpacked);
+        args.codes = unpacked;
+    }
+    decode_(args);
+}
+
+// The bits behind the last dimension count as 0, whatever the codes hold there.
+void Decoder::unflip(const void* codes, void* out) const {
+    const auto* from = static_cast<const std::uint8_t*>(codes);
+    auto* to = static_cast<std::uint8_t*>(out);
+    for (std::size_t i = 0; i < n_cols_; ++i) to[i] = from[i] ^ flip_;
+    if (n_cols_ * 8 > dim_) to[n_cols_ - 1] &= static_cast<std::uint8_t>(0xff00u >> dim_ % 8);
+}
+
+bool Decoder::shares_grid(std::int64_t row, std::int64_t other) const {
+    if (kind_ != Coding::Kind::scalar || grid_.scope != Scope::row) return true;
+    return grid_.step[row] == grid_.step[other] &&
+           (grid_.minimum == nullptr || grid_.minimum[row] == grid_.minimum[other]);
+}
+
+}  // namespace embmath::engine

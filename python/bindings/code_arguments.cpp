@@ -1,0 +1,87 @@
+#include "code_arguments.hpp"
+
+#include "embmath/errors.hpp"
+
+namespace embmath::bindings {
+
+namespace {
+
+Rounding parse_rounding(const std::string& name) {
+    if (name == "floor") return Rounding::floor;
+    if (name == "nearest") return Rounding::nearest;
+    if (name == "truncate") return Rounding::truncate;
+    if (name == "ratio") return Rounding::ratio;
+    throw ValueError("rounding: unknown '" + name + "'");
+}
+
+Coding::Kind parse_kind(const std::string& name) {
+    return name == "scalar" ? Coding::Kind::scalar : name == "signs" ? Coding::Kind::signs : Coding::Kind::bits;
+}
+
+std::int64_t bytes_per_row(const Coding& coding) {
+    if (coding.kind != Coding::Kind::scalar) return (coding.dim + 7) / 8;
+    return coding.grid.format.is_packed ? (coding.dim + 1) / 2 : coding.dim;
+}
+
+}  // namespace
+
+Scope parse_scope(const std::string& name) {
+    return name == "dim" ? Scope::column : name == "row" ? Scope::row : Scope::all;
+}
+
+NibbleLayout parse_layout(const std::string& name) {
+    return name == "split" ? NibbleLayout::split : NibbleLayout::interleaved;
+}
+
+CodeFormat code_format(const Format& format) {
+    const auto& [levels, is_signed, is_symmetric, rounding, layout] = format;
+    return {levels, is_signed, is_symmetric, parse_rounding(rounding), layout != "bytes", parse_layout(layout)};
+}
+
+const float* floats(const py::array& array) { return static_cast<const float*>(array.data()); }
+
+CodeGrid code_grid(const std::optional<py::array>& minimum, const py::array& step, const std::string& scope, const Format& format) {
+    return {minimum ? floats(*minimum) : nullptr, floats(step), parse_scope(scope), code_format(format)};
+}
+
+RowsArgument::RowsArgument(const py::tuple& rows)
+    : view_(matrix_view({rows[0].cast<py::array>(), rows[1].cast<std::string>()})) {
+    if (rows.size() == 2) return;
+    const auto given = rows[2].cast<py::tuple>();
+    Coding& coding = coding_.emplace();
+    coding.kind = parse_kind(given[0].cast<std::string>());
+    coding.dim = given[1].cast<std::int64_t>();
+    if (coding.kind == Coding::Kind::scalar) {
+        const auto minimum = given[2].cast<std::optional<py::array>>();
+        const auto step = given[3].cast<py::array>();
+        coding.grid = code_grid(minimum, step, given[4].cast<std::string>(), given[5].cast<Format>());
+        check_sizes(minimum, step);
+    } else {
+        coding.flip = given[2].cast<std::uint8_t>();
+    }
+    if (coding.dim < 0 || bytes_per_row(coding) != view_.n_cols) {
+        throw ValueError("codes: expected " + std::to_string(bytes_per_row(coding)) + " bytes per row of " +
+                         std::to_string(coding.dim) + " dimensions, got " + std::to_string(view_.n_cols));
+    }
+}
+
+// Codes are a dataclass: anybody can put one together.
+void RowsArgument::check_sizes(const std::optional<py::array>& minimum, const py::array& step) const {
+    const Scope scope = coding_->grid.scope;
+    const std::int64_t wanted = scope == Scope::row ? view_.n_rows : scope == Scope::column ? coding_->dim : 1;
+    const auto check = [&](const char* name, const py::array& array) {
+        if (array.size() == wanted && py::isinstance<py::array_t<float, py::array::c_style>>(array)) return;
+        throw ValueError(std::string("codes: expected ") + std::to_string(wanted) + " elements of " + name + ", got " +
+                         std::to_string(array.size()));
+    };
+    check("step", step);
+    if (minimum) check("minimum", *minimum);
+}
+
+MatrixView RowsArgument::view() const {
+    MatrixView view = view_;
+    view.coding = coding_ ? &*coding_ : nullptr;
+    return view;
+}
+
+}  // namespace embmath::bindings
