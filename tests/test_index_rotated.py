@@ -288,19 +288,19 @@ def test_any_index(data: st.DataObject) -> None:
 def test_what_has_no_rotated_codes(rng: np.random.Generator) -> None:
     x = decaying(rng, 50)
     for codes in ("prefix", "int4"):
-        with pytest.raises(ValueError, match=f"^codes: '{codes}' goes with"):
+        with pytest.raises(ValueError, match=rf"^codes: '{codes}' goes with"):
             em.Index(x, metric="manhattan", codes=codes)
-        with pytest.raises(ValueError, match="^codes: .*floating point rows, got int8"):
+        with pytest.raises(ValueError, match=r"^codes: .*floating point rows, got int8"):
             em.Index(x.astype(np.int8), metric="dot", codes=codes)
-        with pytest.raises(ValueError, match="^rotation: expected 80 columns"):
+        with pytest.raises(ValueError, match=r"^rotation: expected 80 columns"):
             em.Index(x, codes=codes, rotation=em.fit_rotation(x[:, :79]))
-        with pytest.raises(ValueError, match="^codes: .*up to 4096 dimensions"):
+        with pytest.raises(ValueError, match=r"^codes: .*up to 4096 dimensions"):
             em.Index(
                 np.ones((2, 4097), np.float32),
                 codes=codes,
                 rotation=em.Rotation(np.zeros(4097), np.eye(1, 4097), np.ones(1)),
             )
-        with pytest.raises(ValueError, match="^x: expected at least one row of finite numbers"):
+        with pytest.raises(ValueError, match=r"^x: expected at least one row of finite numbers"):
             em.Index(np.full((9, 40), np.nan, np.float32), codes=codes)
 
 

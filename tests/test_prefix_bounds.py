@@ -423,9 +423,9 @@ def test_where_there_is_no_such_stage(stage: str) -> None:
     ):
         with pytest.raises(ValueError, match="no such certified stage"):
             certificate(rows, rows, metric, stage, 0, basis)
-    with pytest.raises(ValueError, match="^rotation: needed"):
+    with pytest.raises(ValueError, match=r"^rotation: needed"):
         certificate(x, x, "dot", stage, 0)
-    with pytest.raises(ValueError, match="^rotation: expected 9 columns"):
+    with pytest.raises(ValueError, match=r"^rotation: expected 9 columns"):
         certificate(x, x, "dot", stage, 0, fitted(x[:, :8], "dot"))
 
 
@@ -437,7 +437,7 @@ def test_what_is_no_rotation(part: int, value: float) -> None:
     x = np.eye(9, dtype=np.float32)
     basis = [array.copy() for array in fitted(x, "dot")]
     basis[part].flat[0] = value
-    with pytest.raises(ValueError, match="^rotation: "):
+    with pytest.raises(ValueError, match=r"^rotation: "):
         certificate(x, x, "dot", "prefix", 0, tuple(basis))
     with pytest.raises(ValueError, match=r"^rotation: "):
         em.Index(x, metric="dot", codes="prefix", rotation=em.Rotation(*basis))

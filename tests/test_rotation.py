@@ -71,7 +71,13 @@ def test_any_number_of_rows(rng: np.random.Generator, n: int) -> None:
 
 def test_axes_are_orthonormal_whatever_the_rows(rng: np.random.Generator) -> None:
     one = rows(rng, 1)
-    for x in (one, np.tile(one, (50, 1)), np.zeros((9, D)), rows(rng), one * rng.normal(0, 1, (9, 1))):
+    for x in (
+        one,
+        np.tile(one, (50, 1)),
+        np.zeros((9, D)),
+        rows(rng),
+        one * rng.normal(0, 1, (9, 1)),
+    ):
         basis = em.fit_rotation(x).basis.astype(np.float64)
         np.testing.assert_allclose(basis @ basis.T, np.eye(D), atol=1e-6)
         _, axes, spread = em.fit_rotation(x).coding_basis()
@@ -110,9 +116,9 @@ def test_rows_that_are_not_finite_do_not_count(rng: np.random.Generator) -> None
     bad = x.copy()
     bad[5, 3], bad[77, 0], bad[78, 1] = np.nan, np.inf, -np.inf
     agrees(em.fit_rotation(bad), np.delete(x, [5, 77, 78], axis=0))
-    with pytest.raises(ValueError, match="^x: expected at least one row of finite numbers"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row of finite numbers"):
         em.fit_rotation(np.full((3, D), np.nan))
-    with pytest.raises(ValueError, match="^x: expected at least one row of finite numbers"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row of finite numbers"):
         em.fit_rotation(np.empty((0, D), np.float32))
 
 
@@ -135,7 +141,7 @@ def test_rows_too_large_for_their_squares_do_not_count(rng: np.random.Generator)
     bad = x.copy()
     bad[[3, 30]] *= 1e200
     agrees(em.fit_rotation(bad), np.delete(x, [3, 30], axis=0))
-    with pytest.raises(ValueError, match="^x: expected at least one row .* squares below"):
+    with pytest.raises(ValueError, match=r"^x: expected at least one row .* squares below"):
         em.fit_rotation(x * 1e200)
 
 
@@ -254,29 +260,35 @@ def test_refused_rows(rng: np.random.Generator) -> None:
     x = rows(rng)
     rotation = em.fit_rotation(x, dims=5)
     for bad, error in ((x.astype(np.int8), TypeError), (x[None], ValueError), ("text", TypeError)):
-        with pytest.raises(error, match="^x: "):
+        with pytest.raises(error, match=r"^x: "):
             em.fit_rotation(bad)
-        with pytest.raises(error, match="^x: "):
+        with pytest.raises(error, match=r"^x: "):
             rotation.apply(bad)
-    with pytest.raises(ValueError, match=f"^x: expected {D} columns like the rotation, got 9"):
+    with pytest.raises(ValueError, match=rf"^x: expected {D} columns like the rotation, got 9"):
         rotation.apply(x[:, :9])
     for dims in (0, 6):
-        with pytest.raises(ValueError, match="^dims: "):
+        with pytest.raises(ValueError, match=r"^dims: "):
             rotation.apply(x, dims)
-    with pytest.raises(ValueError, match="^threads: "):
+    with pytest.raises(ValueError, match=r"^threads: "):
         rotation.apply(x, threads=0)
 
 
 def test_refused_rotations() -> None:
     good = (np.zeros(4), np.eye(4)[:2], np.ones(2))
     em.Rotation(*good)
-    for i, bad in ((0, np.zeros(3)), (1, np.eye(4)), (1, np.ones(4)), (1, np.eye(4)[:0]), (2, np.ones(4))):
-        with pytest.raises(ValueError, match="^rotation: expected mean"):
+    for i, bad in (
+        (0, np.zeros(3)),
+        (1, np.eye(4)),
+        (1, np.ones(4)),
+        (1, np.eye(4)[:0]),
+        (2, np.ones(4)),
+    ):
+        with pytest.raises(ValueError, match=r"^rotation: expected mean"):
             em.Rotation(*(bad if i == j else part for j, part in enumerate(good)))
     for i, value in ((0, np.nan), (1, np.inf), (2, np.nan), (2, -1.0)):
         parts = [part.copy() for part in good]
         parts[i].flat[0] = value
-        with pytest.raises(ValueError, match="^rotation: expected finite numbers"):
+        with pytest.raises(ValueError, match=r"^rotation: expected finite numbers"):
             em.Rotation(*parts)
 
 

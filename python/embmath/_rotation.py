@@ -9,7 +9,8 @@ from ._similarity import similarity
 from ._types import Array
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
-_ROWS_PER_DIM = 20  # a sample of fewer than about 13 d rows fits noise (measured: 2.3x the survivors at 1.3 d)
+# A sample of fewer than about 13 d rows fits noise (measured: 2.3 times the survivors at 1.3 d).
+_ROWS_PER_DIM = 20
 _LEAST_SAMPLE = 10_000
 _CHUNK = 4096
 _MOST_SQUARE = 1e290  # of a row's length: all their sums are finite
@@ -91,13 +92,19 @@ class Rotation:
         >>> rotation.apply(x, dims=3).shape
         (1000, 3)
         """
-        n_dims = self.dims if dims is None else _arguments.integer("dims", dims, at_least=1, at_most=self.dims)
+        n_dims = (
+            self.dims
+            if dims is None
+            else _arguments.integer("dims", dims, at_least=1, at_most=self.dims)
+        )
         source = _arrays.read("x", x, allowed=_FLOATS)
         rows = _arrays.as_rows(source)
         if rows.n_cols != self.d:
             raise ValueError(f"x: expected {self.d} columns like the rotation, got {rows.n_cols}")
         axes = self.basis[:n_dims]
-        values = similarity(_arrays.as_embeddings(rows.array, rows.dtype), axes, "dot", threads=threads)
+        values = similarity(
+            _arrays.as_embeddings(rows.array, rows.dtype), axes, "dot", threads=threads
+        )
         values = np.asarray(values, np.float32)
         values -= (axes.astype(np.float64) @ self.mean).astype(np.float32)
         return source.wrap(values[0] if source.array.ndim == 1 else values)
@@ -127,7 +134,10 @@ class Rotation:
     def __repr__(self) -> str:
         kept = self.variance.sum()
         half = self.variance[: (self.dims + 1) // 2].sum() / kept if kept > 0 else 0.0
-        return f"<embmath.Rotation: {self.d} -> {self.dims}, first half holds {half:.0%} of the variance>"
+        return (
+            f"<embmath.Rotation: {self.d} -> {self.dims}, "
+            f"first half holds {half:.0%} of the variance>"
+        )
 
 
 def fit_rotation(
@@ -144,8 +154,8 @@ def fit_rotation(
     Parameters
     ----------
     x : array, (n, d)
-        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do not
-        count.
+        float16, bfloat16, float32 or float64. Rows that are not finite, or longer than 1e145, do
+        not count.
     dims : int, optional
         How many axes to keep; default: all d.
     center : bool
@@ -187,7 +197,11 @@ def fit_rotation(
     rows = _arrays.as_rows(_arrays.read("x", x, allowed=_FLOATS))
     d = rows.n_cols
     n_dims = d if dims is None else _arguments.integer("dims", dims, at_least=1, at_most=max(d, 1))
-    wanted = max(_ROWS_PER_DIM * d, _LEAST_SAMPLE) if sample is None else _arguments.integer("sample", sample, at_least=1)
+    wanted = (
+        max(_ROWS_PER_DIM * d, _LEAST_SAMPLE)
+        if sample is None
+        else _arguments.integer("sample", sample, at_least=1)
+    )
     chosen = np.arange(rows.n_rows)
     if wanted < rows.n_rows:
         rng = np.random.default_rng(_arguments.integer("seed", seed, at_least=0))
@@ -204,7 +218,9 @@ def fit_rotation(
         mean += part.sum(axis=0)
         scatter += part.T @ part
     if total == 0:
-        raise ValueError(f"x: expected at least one row of finite numbers, of squares below {_MOST_SQUARE}")
+        raise ValueError(
+            f"x: expected at least one row of finite numbers, of squares below {_MOST_SQUARE}"
+        )
     mean /= total
     scatter /= total
     if center:
