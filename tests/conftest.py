@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,6 +57,13 @@ def isa(request: pytest.FixtureRequest, force_isa: Callable[[str], str]) -> str:
     force_isa(request.param)
     assert em.info()["isa"] == request.param
     return str(request.param)
+
+
+@pytest.fixture
+def one_isa(request: pytest.FixtureRequest, force_isa: Callable[[str], str]) -> str:
+    """One of the instruction sets, by the name of the test: for what many tests try together."""
+    isas = _core.available_isas()
+    return force_isa(isas[zlib.crc32(request.node.name.encode()) % len(isas)])
 
 
 @pytest.fixture

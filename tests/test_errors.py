@@ -32,6 +32,7 @@ GOOD = {
     "unpack_bits": {"codes": CODES, "dims": 30},
     "quantize": {"x": A, "precision": "int8"},
     "fit_ranges": {"x": A},
+    "fit_rotation": {"x": A},
     "pack_int4": {"x": CODES & 15},
     "unpack_int4": {"codes": CODES, "dims": 7},
     "set_num_threads": {"n": 2},

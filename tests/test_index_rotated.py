@@ -65,7 +65,9 @@ def test_searches(isa: str, metric: str, codes: Any, rng: np.random.Generator) -
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("codes", ["prefix", "int4"])
 @pytest.mark.parametrize("metric", CODE_METRICS)
-def test_dtypes(isa: str, metric: str, codes: str, dtype: str, rng: np.random.Generator) -> None:
+def test_dtypes(
+    one_isa: str, metric: str, codes: str, dtype: str, rng: np.random.Generator
+) -> None:
     q, x = decaying(rng, 40, dtype=dtype), decaying(rng, N, dtype=dtype)
     index = em.Index(x, metric=metric, codes=codes)
     for nq in (1, 5, 40):
@@ -142,7 +144,7 @@ def test_one_outlier_that_moves_the_mean(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("codes", KINDS)
 @pytest.mark.parametrize("metric", CODE_METRICS)
 def test_masks_thresholds_and_threads(
-    isa: str, metric: str, codes: Any, rng: np.random.Generator
+    one_isa: str, metric: str, codes: Any, rng: np.random.Generator
 ) -> None:
     x = decaying(rng, N)
     q = x[:40] + 0.1 * decaying(rng, 40)
@@ -179,7 +181,7 @@ def test_hard_data(data: str, codes: Any) -> None:
 
 @pytest.mark.parametrize("codes", KINDS)
 @pytest.mark.parametrize("metric", CODE_METRICS)
-def test_changes(isa: str, metric: str, codes: Any, rng: np.random.Generator) -> None:
+def test_changes(one_isa: str, metric: str, codes: Any, rng: np.random.Generator) -> None:
     twin = Twin(metric, codes=codes)
     q = decaying(rng, 5)
 
@@ -288,7 +290,7 @@ def test_any_index(data: st.DataObject) -> None:
 def test_what_has_no_rotated_codes(rng: np.random.Generator) -> None:
     x = decaying(rng, 50)
     for codes in ("prefix", "int4"):
-        with pytest.raises(ValueError, match=f"^codes: '{codes}' goes with"):
+        with pytest.raises(ValueError, match=rf"^codes: '{codes}' goes with"):
             em.Index(x, metric="manhattan", codes=codes)
         with pytest.raises(ValueError, match=r"^codes: .*floating point rows, got int8"):
             em.Index(x.astype(np.int8), metric="dot", codes=codes)

@@ -77,7 +77,7 @@ BASES: dict[str, Callable[[np.random.Generator, Array, str], Basis]] = {
 
 @pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("metric", CODE_METRICS)
-def test_bounds_hold(isa: str, metric: str, basis: str, rng: np.random.Generator) -> None:
+def test_bounds_hold(one_isa: str, metric: str, basis: str, rng: np.random.Generator) -> None:
     for i, kind in enumerate(HARD_ROWS):
         q, x = hard_pairs(rng, kind, "float32", SOME_DIMS[i % 3])
         check(q, x, metric, ROTATED_STAGES, (0, N), BASES[basis](rng, x, metric))
@@ -114,7 +114,7 @@ def test_bounds_hold_in_every_group_of_queries(
 )
 @pytest.mark.parametrize("metric", CODE_METRICS)
 def test_means_of_any_length(
-    isa: str, metric: str, length: float, rng: np.random.Generator
+    one_isa: str, metric: str, length: float, rng: np.random.Generator
 ) -> None:
     for d, size in zip(SOME_DIMS, (1e-14, 1, 1e14), strict=True):
         q, x = rng.standard_normal((5, d)), rng.standard_normal((20, d)) * size
@@ -127,7 +127,7 @@ def test_means_of_any_length(
 @pytest.mark.parametrize("exponents", [(-60, -40), (40, 60), (-60, 60), (-450, 450)])
 @pytest.mark.parametrize("metric", CODE_METRICS)
 def test_norms_around_the_limits(
-    isa: str, metric: str, exponents: tuple[int, int], rng: np.random.Generator
+    one_isa: str, metric: str, exponents: tuple[int, int], rng: np.random.Generator
 ) -> None:
     for d in SOME_DIMS:
         q, x = (
@@ -141,7 +141,7 @@ def test_norms_around_the_limits(
 @pytest.mark.parametrize("metric", CODE_METRICS)
 @pytest.mark.parametrize("distance", [0, 1e-300, 1e-40, 1e-16, 1e-12, 1e-8, 1e-6, 1e-3])
 def test_rows_and_queries_at_the_mean(
-    isa: str, metric: str, distance: float, rng: np.random.Generator
+    one_isa: str, metric: str, distance: float, rng: np.random.Generator
 ) -> None:
     """What is left of them without it cancels."""
     for d in SOME_DIMS:
@@ -155,7 +155,7 @@ def test_rows_and_queries_at_the_mean(
 
 
 @pytest.mark.parametrize("metric", CODE_METRICS)
-def test_rows_along_the_narrowest_axes(isa: str, metric: str, rng: np.random.Generator) -> None:
+def test_rows_along_the_narrowest_axes(one_isa: str, metric: str, rng: np.random.Generator) -> None:
     """Codes of four bits have steps there that are a thousand times too small."""
     for d in (17, 70, 200):
         spread = 10.0 ** -np.linspace(0, 6, d)
@@ -239,7 +239,7 @@ def in_units(q: Array, x: Array, mean: Array, metric: str) -> Decimal:
 @pytest.mark.parametrize("kind", sorted(set(HARD_ROWS) - {"zeros", "denormals"}))
 @pytest.mark.parametrize("metric", CODE_METRICS)
 def test_bounds_are_above_the_exact_score(
-    isa: str, metric: str, kind: str, rng: np.random.Generator
+    one_isa: str, metric: str, kind: str, rng: np.random.Generator
 ) -> None:
     with localcontext() as context:
         context.prec = 70
@@ -330,7 +330,7 @@ def test_bounds_are_tight_enough_to_filter(isa: str, metric: str, rng: np.random
 
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**-20, 2.0**20, 2.0**40])
 def test_bounds_of_dot_products_scale_with_rows(
-    isa: str, scale: float, rng: np.random.Generator
+    one_isa: str, scale: float, rng: np.random.Generator
 ) -> None:
     """Short rows are told apart as well as long ones."""
     q, x = decaying(rng, 5, 64), decaying(rng, 400, 64)

@@ -264,7 +264,7 @@ def test_refused_rows(rng: np.random.Generator) -> None:
             em.fit_rotation(bad)
         with pytest.raises(error, match=r"^x: "):
             rotation.apply(bad)
-    with pytest.raises(ValueError, match=f"^x: expected {D} columns like the rotation, got 9"):
+    with pytest.raises(ValueError, match=rf"^x: expected {D} columns like the rotation, got 9"):
         rotation.apply(x[:, :9])
     for dims in (0, 6):
         with pytest.raises(ValueError, match=r"^dims: "):
