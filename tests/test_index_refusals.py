@@ -254,6 +254,12 @@ class TestRefusedChanges:
         assert index.add(normal(rng, 2, 9, "int8")).tolist() == [0, 1]
         assert (index.d, index.dtype) == (9, "int8")
 
+    def test_no_rows_to_fit_a_rotation_to(self):
+        index, x = em.Index(codes="prefix"), np.ones((3, 40), np.float32)
+        with pytest.raises(ValueError, match=r"^rows: expected some to fit a rotation to"):
+            index.add(x[:0])
+        assert index.add(x).tolist() == [0, 1, 2]
+
     def test_too_many_columns_for_codes(self):
         index = em.Index(codes="int8")
         x = np.ones((2, 2**16 + 1), np.int8)

@@ -230,6 +230,8 @@ class Index:
             raise ValueError(
                 f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}"
             )
+        if rows.n_rows == 0:
+            raise ValueError("rows: expected some to fit a rotation to, or rotation=, got none")
         embeddings = _arrays.as_embeddings(rows.array, rows.dtype)
         return fit_rotation(embeddings, normalize=self._metric == "cosine")
 
