@@ -63,7 +63,9 @@ ALLOWED_IMPORTS = {
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_types"},
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
-    "_index": {"_arguments", "_arrays", "_core", "_index_file", "_rotation", "_search", "_types"},
+    "_index": {"_arguments", "_arrays", "_core", "_index_codes", "_index_file", "_rotation"}
+    | {"_search", "_types"},
+    "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
     "_precisions": set(),
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_grids", "_precisions", "_types"},

@@ -7,18 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import _arguments, _arrays, _core
-from ._rotation import Rotation, fit_rotation
+from . import _arguments, _arrays, _core, _index_codes
+from ._rotation import Rotation
 from ._search import _METRICS
 from ._types import Array, FileFormatError, Metric, NanPolicy, Progress, RangeResult, TopK
 
-_CODE_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
 _INTEGERS = ("int8", "uint8")
-_KINDS = ("int8", "prefix", "int4")
-_LEAST_CODE_DIMS = 32  # below, a row's scalars and places weigh as much as its codes save
-_MOST_CODE_DIMS = 2**16
-# A rotation is fitted and applied in the time of some hundred queries: worth it for many rows only.
-_LEAST_ROTATED_ROWS, _LEAST_ROTATED_DIMS, _MOST_ROTATED_DIMS = 50_000, 128, 2048
 
 
 class Index:
@@ -99,16 +93,11 @@ class Index:
         threads: int | None = None,
     ) -> None:
         self._metric = _arguments.choice("metric", metric, _METRICS)
-        self._codes = _code_kinds(codes)
+        self._codes = _index_codes.asked(codes, metric)
         self._rotation = rotation
         self._copies = _arguments.choice("rows", rows, ("reference", "copy")) == "copy"
         self._dim = None if dim is None else _arguments.integer("dim", dim, at_least=1)
         self._dtype: str | None = None
-        if self._codes and metric not in _CODE_METRICS:
-            raise ValueError(
-                f"codes: {self._codes[0]!r} goes with {', '.join(_CODE_METRICS)}, "
-                f"got metric {metric!r}"
-            )
         self._metadata: dict[str, str] = {}
         self._first = threading.RLock()
         self._is_busy = False
@@ -185,55 +174,21 @@ class Index:
                 )
             self._is_busy = True
             try:
-                kinds = self._choose_codes(rows) if self._codes is None else self._codes
+                choice = _index_codes.choose(self._codes, self._rotation, self._metric, rows)
                 core = _core.Index(
                     metric=self._metric,
                     dtype=rows.dtype,
                     n_cols=rows.n_cols,
-                    codes=kinds,
-                    basis=self._basis(kinds, rows),
+                    codes=choice.kinds,
+                    basis=choice.basis,
                     copies_rows=self._copies,
                 )
                 added = core.add(rows.typed, ids=ids, threads=threads, progress=progress)
             finally:
                 self._is_busy = False
+            self._rotation = choice.rotation
             self._dim, self._dtype, self._core = rows.n_cols, rows.dtype, core
             return added
-
-    def _choose_codes(self, rows: _arrays.Input) -> tuple[str, ...]:
-        """What "auto" means for these first rows."""
-        d = rows.n_cols
-        has_codes = self._metric in _CODE_METRICS and _core.multiplies_bytes()
-        if not has_codes or not _LEAST_CODE_DIMS <= d <= _MOST_CODE_DIMS:
-            return ()
-        is_large = (
-            rows.n_rows >= _LEAST_ROTATED_ROWS
-            and _LEAST_ROTATED_DIMS <= d <= _MOST_ROTATED_DIMS
-            and rows.dtype not in _INTEGERS
-        )
-        if not is_large:
-            return ("int8",)
-        try:
-            self._rotation = self._rotation or self._fit(rows)
-        except ValueError:  # no row has a finite length
-            return ("int8",)
-        return ("prefix", "int4") if self._rotation.leads() else ("int8",)
-
-    def _basis(self, kinds: tuple[str, ...], rows: _arrays.Input) -> tuple[Any, ...] | None:
-        if not {"prefix", "int4"}.intersection(kinds):
-            return None
-        self._rotation = self._rotation or self._fit(rows)
-        return (*self._rotation.coding_basis(), None)
-
-    def _fit(self, rows: _arrays.Input) -> Rotation:
-        if rows.dtype in _INTEGERS:
-            raise ValueError(
-                f"codes: 'prefix' and 'int4' go with floating point rows, got {rows.dtype}"
-            )
-        if rows.n_rows == 0:
-            raise ValueError("rows: expected some to fit a rotation to, or rotation=, got none")
-        embeddings = _arrays.as_embeddings(rows.array, rows.dtype)
-        return fit_rotation(embeddings, normalize=self._metric == "cosine")
 
     def update(self, ids: Array, rows: Array) -> None:
         """Replace rows; their ids stay.
@@ -700,18 +655,3 @@ class Index:
             f"<embmath.Index: {self.ntotal} rows x {self.d}, {self._dtype or 'no dtype yet'}, "
             f"{self._metric}, {codes} codes, {self.nbytes / 2**20:.1f} MiB>"
         )
-
-
-def _code_kinds(codes: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """The kinds asked for; None for "auto"."""
-    if codes is None:
-        return ()
-    if isinstance(codes, str):
-        if codes == "auto":
-            return None
-        codes = (codes,)
-    if not isinstance(codes, Sequence):
-        raise TypeError(f"codes: expected a name, several, or None, got {type(codes).__name__}")
-    for kind in codes:
-        _arguments.choice("codes", kind, ("auto", *_KINDS) if len(codes) == 1 else _KINDS)
-    return tuple(kind for kind in _KINDS if kind in codes)

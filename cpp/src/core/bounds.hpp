@@ -29,6 +29,8 @@ inline constexpr int kMaxExponent = 50;
 // no bound on exact arithmetic says anything about them.
 inline constexpr int kMaxCanonicalExponent = 400;
 
+constexpr bool is_euclidean(Metric metric) { return metric == Metric::euclidean || metric == Metric::sqeuclidean; }
+
 inline bool shares_units(Metric metric, int exponent) {
     const int limit = metric == Metric::cosine ? kMaxCanonicalExponent : kMaxExponent;
     return exponent >= -limit && exponent <= limit;

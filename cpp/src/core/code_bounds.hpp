@@ -101,7 +101,7 @@ struct CodeQuery {
         constexpr double kMost = 0.98;  // sigma <= 5 keeps every rounding within the slack
         double cosine = tau;
         if (metric == Metric::dot) cosine = tau / (norm * typical_norm);
-        if (metric == Metric::euclidean || metric == Metric::sqeuclidean) {
+        if (is_euclidean(metric)) {
             const double squared = metric == Metric::euclidean ? tau * tau : -tau;
             cosine = (norm * norm + typical_norm * typical_norm - squared) / (2.0 * norm * typical_norm);
         }

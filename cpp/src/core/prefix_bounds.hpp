@@ -97,7 +97,7 @@ inline double prefix_radius(const PrefixShape& shape, int rung, double norm, dou
 inline RowTerms prefix_row(Metric metric, const PrefixShape& shape, int rung, float scale, const PrefixSums& sums) {
     RowTerms terms{scale, {}};
     terms.add[0] = round_up(prefix_radius(shape, rung, sums.norm, sums.sq_length[rung], sums.sq_error[rung], shape.most_weight));
-    const bool is_distance = metric == Metric::euclidean || metric == Metric::sqeuclidean;
+    const bool is_distance = is_euclidean(metric);
     terms.add[1] = is_distance ? round_up(-0.5 * sums.least_norm * sums.least_norm) : static_cast<float>(sums.along_mean);
     return terms;
 }
@@ -127,7 +127,7 @@ struct PrefixQuery {
             gate.constant = std::numeric_limits<float>::infinity();
             return gate;
         }
-        const bool is_distance = metric == Metric::euclidean || metric == Metric::sqeuclidean;
+        const bool is_distance = is_euclidean(metric);
         const double slack = kCodeSlack * scales.rounding;
         gate.scale = static_cast<float>(step);
         const double own_rounding = metric == Metric::cosine ? 1.0 : 0.0;

@@ -10,7 +10,7 @@ namespace {
 // Coordinates that any of the rotated kinds codes.
 std::int64_t coords_of(const CodeForms& forms) {
     std::int64_t n = 0;
-    for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
+    for (const CodeKind kind : kRotatedKinds) {
         if (forms.has(kind)) n = std::max(n, forms.plane(kind)->n_coords());
     }
     return n;
@@ -31,7 +31,7 @@ void store_terms(RungBlocks& out, std::size_t first, const core::RowTerms* terms
 BlockEncoder::BlockEncoder(const kernel::KernelTable& table, Metric metric, const CodeForms& forms, const RowReader& reader)
     : metric_(metric), forms_(forms), reader_(reader), packer_(table, metric, reader) {
     if (forms.rotation() != nullptr) rotator_.emplace(table, *forms.rotation(), reader, coords_of(forms));
-    for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
+    for (const CodeKind kind : kRotatedKinds) {
         if (forms.has(kind)) coders_[static_cast<int>(kind)].emplace(*forms.plane(kind), metric);
     }
 }
@@ -66,9 +66,7 @@ void BlockEncoder::encode_plain(std::int64_t first, int n, CodeBlocks& out, int 
 // x' of one row, and what is known of it; without bounds its lane holds zeros.
 CentredRow BlockEncoder::centre(int lane, std::int64_t row, Extent& extent) {
     const double* x = rotator_->read(row);
-    double sums[2] = {};
-    for (std::size_t i = 0; i < reader_.n_cols(); ++i) sums[i % 2] += x[i] * x[i];
-    const double norm = std::sqrt(sums[0] + sums[1]);
+    const double norm = length(x, reader_.n_cols());
     norms_[lane] = norm;
     const bool is_cosine = metric_ == Metric::cosine;
     CentredRow centred;
@@ -98,7 +96,7 @@ void BlockEncoder::encode_rotated(std::int64_t first, int n, CodeBlocks& out, in
     rotator_->run(n);
     PrefixTerms terms;
     for (int begin = 0; begin < n; begin += kBlockRows, ++block) {
-        for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
+        for (const CodeKind kind : kRotatedKinds) {
             if (!forms_.has(kind)) continue;
             RungBlocks* rungs = out.rungs[static_cast<int>(kind)];
             const auto place = [&](int rung) {

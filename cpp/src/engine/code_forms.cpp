@@ -16,7 +16,7 @@ CodeForms::CodeForms(const kernel::KernelTable& table, const IndexOptions& optio
                          std::to_string(options.basis->mean.size()));
     }
     rotation_ = std::make_unique<const Rotation>(table, *options.basis);
-    for (const CodeKind kind : {CodeKind::prefix, CodeKind::int4}) {
+    for (const CodeKind kind : kRotatedKinds) {
         if (has(kind)) planes_[static_cast<int>(kind)].emplace(*rotation_, kind);
     }
 }
@@ -28,7 +28,7 @@ std::size_t CodeForms::block_words(CodeKind kind, int rung) const {
 
 std::size_t CodeForms::bytes_per_row() const {
     std::size_t bytes = 0;
-    for (const CodeKind kind : {CodeKind::int8, CodeKind::prefix, CodeKind::int4}) {
+    for (const CodeKind kind : kAllKinds) {
         for (int rung = 0; has(kind) && rung < n_rungs(kind); ++rung) {
             bytes += block_words(kind, rung) * 4 / kBlockRows + static_cast<std::size_t>((rung == 0 ? 1 : 0) + n_terms(kind, rung)) * 4;
         }

@@ -10,6 +10,9 @@
 
 namespace embmath::engine {
 
+inline constexpr CodeKind kAllKinds[] = {CodeKind::int8, CodeKind::prefix, CodeKind::int4};
+inline constexpr CodeKind kRotatedKinds[] = {CodeKind::prefix, CodeKind::int4};
+
 class CodeForms {
 public:
     CodeForms(const kernel::KernelTable& table, const IndexOptions& options);

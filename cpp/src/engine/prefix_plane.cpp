@@ -40,7 +40,7 @@ std::int64_t coords_holding(const Rotation& rotation, double share) {
 }  // namespace
 
 bool PrefixPlane::exists(Metric metric, Dtype dtype, std::int64_t n_cols) {
-    const bool has_product = metric == Metric::cosine || metric == Metric::dot || metric == Metric::euclidean || metric == Metric::sqeuclidean;
+    const bool has_product = metric == Metric::cosine || metric == Metric::dot || core::is_euclidean(metric);
     return has_product && !core::is_integer(dtype) && n_cols <= kMaxRotatedCols;
 }
 

@@ -15,12 +15,6 @@ using kernel::TileOp;
 // Where subtracting the mean leaves less than this of a query, its length is no longer known well.
 constexpr double kLeastRest = 0x1p-20;
 
-double length(const double* x, std::size_t n) {
-    double sums[2] = {};
-    for (std::size_t i = 0; i < n; ++i) sums[i % 2] += x[i] * x[i];
-    return std::sqrt(sums[0] + sums[1]);
-}
-
 }  // namespace
 
 PrefixStage::PrefixStage(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first,
@@ -48,7 +42,7 @@ PrefixStage::PrefixStage(const kernel::KernelTable& table, Metric metric, const 
     longer_queries_ = runtime::AlignedArray<std::uint32_t>(n_lanes * longer_words_);
     std::fill(longer_queries_.begin(), longer_queries_.end(), 0u);
     longer_start_.assign(n_lanes, 0);
-    const bool is_distance = metric == Metric::euclidean || metric == Metric::sqeuclidean;
+    const bool is_distance = core::is_euclidean(metric);
     const double sq_mean = rotation.mean_norm() * rotation.mean_norm();
     Rotator rotator(table, rotation, queries, plane.n_coords());
     for (int begin = 0; begin < count; begin += Rotator::kBatch) {

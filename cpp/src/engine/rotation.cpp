@@ -108,6 +108,12 @@ void Rotation::apply(const kernel::KernelTable& table, const float* blocks, int 
     }
 }
 
+double length(const double* x, std::size_t n) {
+    double sums[2] = {};
+    for (std::size_t i = 0; i < n; ++i) sums[i % 2] += x[i] * x[i];
+    return std::sqrt(sums[0] + sums[1]);
+}
+
 Rotator::Rotator(const kernel::KernelTable& table, const Rotation& rotation, const RowReader& rows, std::int64_t n_coords)
     : table_(table),
       rotation_(rotation),

@@ -33,6 +33,8 @@ private:
     runtime::AlignedArray<float> packed_;  // [n_coords / 16][n_cols][16]
 };
 
+double length(const double* x, std::size_t n);
+
 // Reads vectors, scales and centres them in float64, and rotates up to kBatch at a time.
 class Rotator {
 public:

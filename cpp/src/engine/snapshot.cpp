@@ -7,8 +7,6 @@ namespace embmath::engine {
 
 namespace {
 
-constexpr CodeKind kAllKinds[] = {CodeKind::int8, CodeKind::prefix, CodeKind::int4};
-
 Rung make_rung(const CodeForms& forms, const CodeBlocks& codes, CodeKind kind) {
     const RungBlocks& own = codes.rungs[static_cast<int>(kind)][0];
     return {own.blocks.data(), forms.block_words(kind, 0), own.mul.data(), {own.add[0].data(), own.add[1].data(), own.add[2].data()}};

@@ -8,16 +8,6 @@
 
 namespace embmath::kernel {
 
-template <class I>
-EMBMATH_INLINE std::int32_t add_lanes(typename I::I32 value) noexcept {
-    Buffer<std::uint32_t> lanes;
-    I::store(lanes.lane, value);
-    std::uint32_t sum = 0;
-    EMBMATH_UNROLL
-    for (int l = 0; l < kLanes; ++l) sum += lanes.lane[l];
-    return static_cast<std::int32_t>(sum);
-}
-
 // Rows far apart come from memory one by one unless the next ones are asked for early.
 inline constexpr std::size_t kRowsAhead = 8;
 
@@ -42,7 +32,7 @@ void code_rows(const CodeRowsArgs& args) noexcept {
                 sum = I::dot_bytes(sum, Op::template part<1>(codes), I::load(query + kWords));
             }
         }
-        args.sums[i] += add_lanes<I>(sum);
+        args.sums[i] += static_cast<std::int32_t>(I::sum(sum));
     }
 }
 
