@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import math
 import shutil
@@ -62,50 +61,102 @@ def build_emulated(folder: Path) -> Any:
     return module
 
 
+class Workspace(NamedTuple):
+    """Memory of a device, and where it starts."""
+
+    memory: Any
+    address: int
+
+
 class Emulated:
     """NumPy's memory is the device's."""
+
+    stream = 0
 
     def __init__(self, module: Any) -> None:
         self.module = module
 
-    def put(self, array: Array) -> Array:
+    def put(self, array: Array) -> Any:
         return np.array(array, order="C")
 
-    def get(self, array: Array) -> Array:
-        return array
+    def get(self, array: Any) -> Array:
+        return np.asarray(array)
 
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        # Whatever was there before must not matter.
-        return np.full(shape, -1, dtype) if dtype != np.float32 else np.full(shape, 7.0, dtype)
+    def dirty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Whatever was there before must not matter."""
+        return np.full(shape, 7, dtype)
 
-    def workspace(self, n_bytes: int) -> tuple[Any, int]:
+    def workspace(self, n_bytes: int) -> Workspace:
         memory = np.full(n_bytes + 256, 0xCD, np.uint8)
-        return memory, -(-memory.ctypes.data // 256) * 256
+        return Workspace(memory, -(-memory.ctypes.data // 256) * 256)
 
-    def address(self, array: Array | None) -> int:
-        return 0 if array is None else array.ctypes.data
+    def address(self, array: Any) -> int:
+        return 0 if array is None else int(array.ctypes.data)
 
-    def strides(self, array: Array) -> tuple[int, ...]:
-        return array.strides
+    def row_bytes(self, array: Any) -> int:
+        return int(array.strides[0])
 
-    def view(self, address: int, shape: tuple[int, int], dtype: Any) -> Array:
-        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        raw = (ctypes.c_uint8 * n_bytes).from_address(address)
-        return np.frombuffer(raw, dtype).reshape(shape)
+    def read(self, workspace: Workspace, address: int, shape: tuple[int, int]) -> Array:
+        """float16 numbers somewhere in a workspace."""
+        first = address - workspace.memory.ctypes.data
+        return (
+            workspace.memory[first : first + 2 * math.prod(shape)].view(np.float16).reshape(shape)
+        )
 
-    stream = 0
+
+class Gpu:
+    """Torch keeps the memory."""
+
+    def __init__(self, module: Any) -> None:
+        import torch
+
+        self.module, self.torch = module, torch
+        module.prepare(0)
+
+    @property
+    def stream(self) -> int:
+        return int(self.torch.cuda.current_stream().cuda_stream)
+
+    def put(self, array: Array) -> Any:
+        plain = np.array(array, order="C")
+        is_bfloat16 = plain.dtype == ml_dtypes.bfloat16
+        tensor = self.torch.from_numpy(plain.view(np.int16) if is_bfloat16 else plain).cuda()
+        return tensor.view(self.torch.bfloat16) if is_bfloat16 else tensor
+
+    def get(self, array: Any) -> Array:
+        if array.dtype == self.torch.bfloat16:
+            return array.view(self.torch.int16).cpu().numpy().view(ml_dtypes.bfloat16)
+        return np.asarray(array.cpu().numpy())
+
+    def dirty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.put(np.full(shape, 7, dtype))
+
+    def workspace(self, n_bytes: int) -> Workspace:
+        memory = self.torch.full((n_bytes,), 0xCD, dtype=self.torch.uint8, device="cuda")
+        return Workspace(memory, memory.data_ptr())
+
+    def address(self, array: Any) -> int:
+        return 0 if array is None else int(array.data_ptr())
+
+    def row_bytes(self, array: Any) -> int:
+        return int(array.stride(0) * array.element_size())
+
+    def read(self, workspace: Workspace, address: int, shape: tuple[int, int]) -> Array:
+        first = address - workspace.address
+        part = workspace.memory[first : first + 2 * math.prod(shape)]
+        return self.get(part.view(self.torch.float16).reshape(shape))
 
 
 class Kernels:
     """The module's calls, on arrays of a device."""
 
-    def __init__(self, device: Emulated) -> None:
+    def __init__(self, device: Emulated | Gpu) -> None:
         self.device, self.module = device, device.module
 
-    def rows(self, array: Array) -> tuple[int, int, int, int, int]:
+    def rows(self, array: Any, dtype: Any) -> tuple[int, int, int, int, int]:
         n_rows, n_cols = array.shape
-        stride = self.device.strides(array)[0]
-        return self.device.address(array), n_rows, n_cols, stride, DTYPES[array.dtype.name]
+        address, stride = self.device.address(array), self.device.row_bytes(array)
+        return address, n_rows, n_cols, stride, DTYPES[np.dtype(dtype).name]
 
     def search(
         self,
@@ -125,19 +176,19 @@ class Kernels:
     ) -> Found:
         device = self.device
         q, x = device.put(np.float32(queries)), device.put(corpus)
-        values = device.empty((len(q), k), np.float32)
-        indices = device.empty((len(q), k), np.int64)
-        counters = device.put(np.zeros(2, np.uint64))
+        values = device.dirty((len(q), k), np.float32)
+        indices = device.dirty((len(q), k), np.int64)
+        counters = device.put(np.zeros(2, np.int64))
         mask = None if mask is None else device.put(mask)
         call = self.module.Search(
-            queries=self.rows(q),
-            corpus=self.rows(x),
-            plane=0 if plane is None else plane[1],
+            queries=self.rows(q, np.float32),
+            corpus=self.rows(x, corpus.dtype),
+            plane=0 if plane is None else plane.address,
             metric=METRICS[metric],
             plan=plan,
             k=k,
             mask=device.address(mask),
-            mask_stride=0 if mask is None or mask.ndim == 1 else device.strides(mask)[0],
+            mask_stride=0 if mask is None or mask.ndim == 1 else device.row_bytes(mask),
             self_row=self_row,
             threshold=threshold,
             values=device.address(values),
@@ -145,19 +196,24 @@ class Kernels:
             counters=device.address(counters),
         )
         n_bytes = call.workspace_bytes(0)
-        memory, address = device.workspace(n_bytes)
-        at = self.module.Place(address, n_bytes - spare, 0, device.stream)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
         if plan == TILES:
             assert multiply is not None
-            self._tiles(call, at, (len(q), len(x)), multiply, tile_rows)
+            self._tiles(call, at, workspace, (len(q), len(x)), multiply, tile_rows)
         else:
             call.run(at)
-        del memory
         rescored, scanned = (int(count) for count in device.get(counters))
         return Found(device.get(values), device.get(indices), rescored, scanned)
 
     def _tiles(
-        self, call: Any, at: Any, shape: tuple[int, int], multiply: Multiply, tile_rows: int
+        self,
+        call: Any,
+        at: Any,
+        workspace: Workspace,
+        shape: tuple[int, int],
+        multiply: Multiply,
+        tile_rows: int,
     ) -> None:
         device = self.device
         n_queries, n_rows = shape
@@ -165,25 +221,25 @@ class Kernels:
         for first in range(0, n_rows, min(most, tile_rows)):
             n = min(most, tile_rows, n_rows - first)
             call.encode_tile(at, first, n)
-            codes = (device.view(queries, (n_queries, ld), np.float16),)
-            codes += (device.view(rows, (n, ld), np.float16),)
-            products = device.put(np.ascontiguousarray(multiply(*codes), np.float32))
+            query_codes = device.read(workspace, queries, (n_queries, ld))
+            row_codes = device.read(workspace, rows, (n, ld))
+            products = device.put(np.float32(multiply(query_codes, row_codes)))
             call.select_tile(at, device.address(products), n, first, n)
         call.close_tiles(at)
 
-    def plane(self, corpus: Array, metric: str) -> tuple[Any, int]:
+    def plane(self, corpus: Array, metric: str) -> Workspace:
         x = self.device.put(corpus)
         n_bytes = self.module.plane_bytes(*x.shape)
-        memory, address = self.device.workspace(n_bytes)
-        at = self.module.Place(address, n_bytes, 0, self.device.stream)
-        self.module.make_plane(self.rows(x), METRICS[metric], at)
-        return memory, address
+        workspace = self.device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes, 0, self.device.stream)
+        self.module.make_plane(self.rows(x, corpus.dtype), METRICS[metric], at)
+        return workspace
 
     def normalize(self, x: Array, eps: float = 0.0) -> Array:
-        source = self.device.put(x)
-        out = np.empty(x.shape, x.dtype)
-        self.module.normalize(self.rows(source), eps, self.device.address(out), 0, 0)
-        return out
+        source, out = self.device.put(x), self.device.put(x)
+        rows, address = self.rows(source, x.dtype), self.device.address(out)
+        self.module.normalize(rows, eps, address, 0, self.device.stream)
+        return self.device.get(out)
 
 
 def narrow(x: Array, dtype: str) -> Array:

@@ -1,4 +1,4 @@
-"""What the CUDA compiler made of the kernels: no spills, the promised instructions, a small file."""
+"""What the CUDA compiler made of the kernels: no spills, the instructions meant, a small file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100", "sm_120")
-# Kernel -> registers of a thread on the chip that takes most; more would leave fewer blocks at a time.
+# Kernel -> registers of a thread, on the chip that takes most.
 LEDGER = {
     "encode": 40,
     "finish": 40,
