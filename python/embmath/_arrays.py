@@ -106,6 +106,22 @@ def _is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+# Where tensors stay: those with float64, which canonical scores are made of.
+DEVICES = ("cuda",)
+
+
+def is_on_device(*values: Any) -> bool:
+    """Whether any of these is a tensor, or codes made of one, that is not in this memory."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    for value in values:
+        found = value.data if isinstance(value, Coded) else value
+        if isinstance(found, torch.Tensor) and found.device.type in DEVICES:
+            return True
+    return False
+
+
 def _as_is(out: NDArray) -> NDArray:
     return out
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _bson, _code_rows, _core, _grids
+from . import _arguments, _arrays, _bson, _code_rows, _core, _device, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._types import (
     Array,
@@ -477,6 +477,8 @@ def dequantize(
     name = _arrays.dtype_name("dtype", dtype, FLOATS)
     is_centered = _arguments.flag("center", center)
     workers = _arguments.threads(threads)
+    if _arrays.is_on_device(codes):
+        return _device.backend().dequantize(codes, name, is_centered, out)
     source = _read_data(codes)
     rows = _arrays.as_rows(source)
     target = _arrays.allocate_like(out, codes.shape, name, source)
