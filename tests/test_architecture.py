@@ -77,7 +77,7 @@ ALLOWED_IMPORTS = {
     "_search": {"_arguments", "_arrays", "_core", "_device", "_query", "_two_pass", "_types"},
     "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
-    "_torch_native/__init__": {"_torch_native/calls"},
+    "_torch_native/__init__": set(),
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}

@@ -15,7 +15,7 @@ def backend() -> Any:
     """The module with the operations for tensors on a device."""
     if _state["backend"] is None:
         # Imports Torch, which is loaded already: there are tensors.
-        _state["backend"] = importlib.import_module("embmath._torch_native")
+        _state["backend"] = importlib.import_module("embmath._torch_native.calls")
         _log.warning(
             "embmath: CUDA module %s; tensors on a device are computed there by Torch operations, "
             "with the same results",

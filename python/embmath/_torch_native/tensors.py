@@ -81,14 +81,15 @@ def common(a: Rows, b: Rows, dims: Any, metric: str) -> int:
         raise ValueError(f"{b.name}: expected {a.n_cols} columns like {a.name}, got {b.n_cols}")
     if dims is not None and dims > widest:
         raise ValueError(f"dims: must be between 1 and {widest}, got {dims}")
+    came = ", ".join(f"{rows.name} {dtype_name(rows.dtype)}" for rows in (a, b))
     if metric in BIT_METRICS:
-        for rows in (a, b):
-            if rows.dtype != torch.uint8:
-                raise TypeError(
-                    f"{rows.name}: metric {metric!r} takes packed bits (uint8), got {rows.dtype}"
-                )
+        if not a.dtype == b.dtype == torch.uint8:
+            raise TypeError(f"metric: {metric!r} takes packed bits (uint8), got {came}")
     elif a.dtype != b.dtype and not (a.dtype.is_floating_point and b.dtype.is_floating_point):
-        raise TypeError(f"{b.name}: expected dtype {a.dtype} like {a.name}, got {b.dtype}")
+        raise TypeError(
+            f"{b.name}: integers go with the same integer dtype only, got {came} "
+            "(convert one side; codes and floats differ by a scale)"
+        )
     return widest if dims is None else int(dims)
 
 
