@@ -89,7 +89,7 @@ ALLOWED_IMPORTS = {
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/search"},
     "_torch_native/order": set(),
-    "_torch_native/ranges": {"_arguments", "_grids", "_torch_native/tensors"},
+    "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
     "_torch_native/rounding": set(),
     "_torch_native/search": {f"_torch_native/{n}" for n in ("canonical", "estimate", "order")}
     | {"_torch_native/tensors"},
@@ -97,6 +97,15 @@ ALLOWED_IMPORTS = {
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "order", "rounding")}
     | {"_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
+    "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
+    | {"torch/modules", "torch/ops"},
+    "torch/autograd": {"torch/gradients"},
+    "torch/batching": set(),
+    "torch/fakes": {"_precisions"},
+    "torch/functions": {"_types"},
+    "torch/gradients": set(),
+    "torch/modules": {"_types", "torch/functions"},
+    "torch/ops": set(),
     "_types": set(),
 }
 

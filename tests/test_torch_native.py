@@ -286,6 +286,31 @@ class TestCodes:
         with pytest.raises(ValueError, match=r"^rescore: not for tensors on a device"):
             on_device(em.search, x[:1], codes, rescore=torch.from_numpy(x[:4]))
 
+    @pytest.mark.parametrize(
+        ("precision", "options"),
+        [
+            ("uint8", {"ranges": [-1.0, 1.0]}),
+            ("int8", {"step": 0.01}),
+            ("int8", {"step": np.arange(1, 13, dtype=np.float32), "scope": "dim"}),
+            ("int4", {"step": 0.1, "minimum": -1.0, "dim": 23}),
+            ("ubinary", {"dim": 91}),
+            ("uint8", {}),
+        ],
+    )
+    def test_made_elsewhere(self, on_device, precision, options, rng):
+        data = rng.integers(-100, 100, (5, 12)).astype("int8" if precision == "int8" else "uint8")
+        ours = em.Codes.from_data(data, precision, **options)
+        there = on_device(em.Codes.from_data, data, precision, **options)
+        assert on_device(repr, there) == repr(ours)
+        assert there.rounding == ours.rounding
+        if options:
+            same([on_device(em.dequantize, there)], [em.dequantize(ours)])
+        else:
+            with pytest.raises(ValueError, match=r"^codes: "):
+                on_device(em.dequantize, there)
+        with pytest.raises(ValueError, match=r"^dim: "):
+            on_device(em.Codes.from_data, data, precision, dim=1)
+
     def test_packing(self, on_device, rng):
         x = normal(rng, 9, 21)
         same([on_device(em.pack_bits, x, threshold=0.3)], [em.pack_bits(x, threshold=0.3)])

@@ -257,6 +257,13 @@ def id_list(name: str, value: object, n: int | None = None) -> NDArray:
     return np.array(array, dtype=np.int64, order="C")
 
 
+def n_bytes(array: Any) -> int:
+    """Of the elements, wherever they are."""
+    if is_on_device(array):
+        return int(array.nbytes)
+    return read("data", array, (*EMBEDDING_DTYPES, "uint16")).array.nbytes
+
+
 def as_float64(source: Input, rows: NDArray) -> NDArray:
     """A float64 copy of some rows."""
     part = source.array[rows]

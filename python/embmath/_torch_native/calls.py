@@ -162,6 +162,13 @@ def quantize(x: Any, precision: str, options: dict[str, Any]) -> Codes:
     return _codes.quantize(x, precision, **options)
 
 
+def codes_from_data(
+    data: Any, precision: str, dim: Any, grid: dict[str, Any], form: dict[str, Any]
+) -> Codes:
+    """See embmath.Codes.from_data."""
+    return _codes.from_data(data, precision, dim, grid, form)
+
+
 def fit_ranges(x: Any, quantile: Any, scope: str) -> Tensor:
     """See embmath.fit_ranges."""
     rows = tensors.matrix("x", x, tensors.FLOATS)

@@ -71,7 +71,7 @@ def _grid(codes: Codes, rows: Tensor, limits: Tensor | None) -> tuple[Codes, Ten
     around_zero = limits is None and codes.precision == "int8"
     levels = _grids.levels_of(codes.precision, codes.bits, around_zero)
     if limits is not None:
-        step = _step(limits[0], limits[1], levels)
+        step = _ranges.steps(limits[0], limits[1], levels)
         divisor = _divisor(limits[0], limits[1], step, codes.rounding)
         codes = replace(codes, ranges=limits, step=step, minimum=limits[0].clone())
         return codes, limits[0], divisor
@@ -83,15 +83,9 @@ def _grid(codes: Codes, rows: Tensor, limits: Tensor | None) -> tuple[Codes, Ten
     low, high = _ranges.row_ranges(rows)
     if around_zero:
         low, high = torch.zeros_like(high), torch.maximum(high, -low)
-    step = _step(low, high, levels)
+    step = _ranges.steps(low, high, levels)
     divisor = _divisor(low, high, step, codes.rounding)
     return replace(codes, step=step, minimum=None if around_zero else low), low, divisor
-
-
-def _step(low: Tensor, high: Tensor, levels: int) -> Tensor:
-    # A divisor on the device: a Python number would be multiplied with, inverted.
-    step = (high - low) / torch.full_like(high, levels)
-    return torch.where(step == 0, 1.0, step)
 
 
 def _divisor(low: Tensor, high: Tensor, step: Tensor, rounding: str) -> Tensor:
@@ -121,6 +115,40 @@ def _places(
     return (whole.to(torch.int16) - shift).to(
         _DTYPES["int8" if is_signed or around_zero else "uint8"]
     )
+
+
+def from_data(
+    data: Tensor, precision: str, dim: Any, grid: dict[str, Any], form: dict[str, Any]
+) -> Codes:
+    """See embmath.Codes.from_data."""
+    kind = PRECISIONS[precision]
+    allowed = (*kind.dtypes, "uint16") if precision == "bfloat16" else kind.dtypes
+    source = tensors.read("data", data, allowed)
+    width = tensors.as_rows("data", source).shape[1]
+    columns = kind.dim(width) if dim is None else _arguments.integer("dim", dim, at_least=0)
+    if kind.width(columns) != width:
+        raise ValueError(
+            f"dim: {columns} dimensions of {precision} take {kind.width(columns)} columns, "
+            f"got data with {width}"
+        )
+    dtype = tensors.dtype_name(source.dtype)
+    codes = Codes(
+        data,
+        columns,
+        precision,  # type: ignore[arg-type]
+        bits=_grids.check_bits(precision, form["bits"]),
+        layout=_grids.check_layout(precision, form["layout"], columns),
+        signedness=_grids.check_signedness(precision, form["signedness"], dtype),
+    )
+    if kind.kind != "scalar":
+        _grids.reject_given(precision, grid)
+        return codes
+    found = _ranges.given(source, codes, grid)
+    is_own = found.get("minimum") is None or found["scope"] == "row"
+    rule = grid["rounding"]
+    if rule is not None:
+        rule = _arguments.choice("rounding", rule, _grids.ROUNDINGS)
+    return replace(codes, rounding=rule or ("nearest" if is_own else "floor"), **found)
 
 
 def dequantize(codes: Codes, dtype: str, center: bool) -> Tensor:

@@ -7,10 +7,18 @@ import torch
 from torch import Tensor
 
 from .. import _arguments, _grids
+from .._codes import Codes
 from . import tensors
 from .tensors import FLOATS
 
 _FINITE = "finite numbers in float32's range to fit ranges to"
+
+
+def steps(low: Tensor, high: Tensor, levels: int) -> Tensor:
+    """From one code to the next; 1 where all are the same."""
+    # A divisor on the device: a Python number would be multiplied with, inverted.
+    step = (high - low) / torch.full_like(high, levels)
+    return torch.where(step == 0, 1.0, step)
 
 
 def limits(
@@ -25,12 +33,7 @@ def limits(
         if calibration is not None or share is not None:
             raise ValueError("ranges: expected ranges, or rows to take them from, got both")
         found = read(ranges, n_cols, rows.device)
-        what = "dim" if found.shape[1] == n_cols and (n_cols != 1 or scope == "dim") else "global"
-        if scope not in (None, what):
-            raise ValueError(
-                f"scope: ranges of shape {tuple(found.shape)} mean {what!r}, got {scope!r}"
-            )
-        return found, what
+        return found, scope_of(found, n_cols, scope)
     fits = calibration is not None or share is not None
     if scope == "row" or (scope is None and not fits):
         if fits:
@@ -51,6 +54,72 @@ def limits(
     return fit(sample, "calibration", share, scope), scope
 
 
+def scope_of(ranges: Tensor, n_cols: int, scope: str | None) -> str:
+    """The scope of ranges, if it is the one that was asked for."""
+    found = "dim" if ranges.shape[1] == n_cols and (n_cols != 1 or scope == "dim") else "global"
+    if scope not in (None, found):
+        raise ValueError(
+            f"scope: ranges of shape {tuple(ranges.shape)} mean {found!r}, got {scope!r}"
+        )
+    return found
+
+
+def given(data: Tensor, codes: Codes, grid: dict[str, Any]) -> dict[str, Any]:
+    """The fields of codes that follow from ranges, or from minimum and step."""
+    scope, step, minimum = (grid[name] for name in ("scope", "step", "minimum"))
+    if scope is not None:
+        scope = _arguments.choice("scope", scope, _grids.SCOPES)
+    if grid["ranges"] is not None:
+        if minimum is not None or step is not None:
+            raise ValueError("ranges: expected ranges, or minimum and step, got both")
+        found = read(grid["ranges"], codes.dim, data.device)
+        levels = _grids.levels_of(codes.precision, codes.bits, around_zero=False)
+        return {
+            "ranges": found,
+            "minimum": found[0].clone(),
+            "step": steps(found[0], found[1], levels),
+            "scope": scope_of(found, codes.dim, scope),
+        }
+    if step is None:
+        if minimum is not None:
+            raise ValueError("minimum: expected a step beside it, got none")
+        return {}
+    if minimum is None and codes.precision != "int8":
+        raise ValueError(f"minimum: {codes.precision} codes need one beside step, got none")
+    numbers = {}
+    for name, value in (("step", step), ("minimum", minimum)):
+        if value is not None:
+            scope, numbers[name] = _numbers(name, value, data, codes.dim, scope)
+    return numbers | {"scope": scope}
+
+
+def _numbers(
+    name: str, value: object, data: Tensor, dim: int, scope: str | None
+) -> tuple[str, Tensor]:
+    found = _to_device(name, value, data.device).flatten()
+    if not bool(found.isfinite().all()):
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    if scope is None and found.numel() != 1:
+        raise ValueError(
+            f"scope: {found.numel()} elements of {name} need one of: dim, row, got none"
+        )
+    scope = scope or "global"
+    n_rows = len(data) if data.ndim == 2 else 1
+    wanted = {"dim": dim, "row": n_rows, "global": 1}[scope]
+    if found.numel() != wanted:
+        raise ValueError(
+            f"{name}: expected {wanted} elements for scope {scope!r}, got {found.numel()}"
+        )
+    return scope, found.unsqueeze(1) if scope == "row" and data.ndim == 2 else found
+
+
+def _to_device(name: str, value: object, device: torch.device) -> Tensor:
+    """A tensor there, or a few numbers from anywhere; float32."""
+    if isinstance(value, Tensor):
+        return tensors.read(name, value, (*FLOATS, "int64"), device, "the others").float()
+    return torch.from_numpy(np.array(value, np.float32)).to(device)
+
+
 def check_share(quantile: object) -> float | None:
     """The central share of rows to cover; None for all."""
     if quantile is None:
@@ -63,10 +132,11 @@ def check_share(quantile: object) -> float | None:
 
 def read(value: object, n_cols: int, device: torch.device) -> Tensor:
     """Ranges as they were given: a tensor there, or a few numbers from anywhere."""
-    if isinstance(value, Tensor):
-        found = tensors.read("ranges", value, (*FLOATS, "int64"), device, "x").float()
-    else:
-        found = torch.from_numpy(np.array(value, np.float32)).to(device)
+    return check(_to_device("ranges", value, device), n_cols)
+
+
+def check(found: Tensor, n_cols: int) -> Tensor:
+    """Minimum and maximum: of shape (2, d) or (2, 1), finite and in order."""
     found = found.reshape(2, 1) if tuple(found.shape) == (2,) else found
     if found.ndim != 2 or found.shape[0] != 2 or found.shape[1] not in (1, n_cols):
         raise ValueError(
