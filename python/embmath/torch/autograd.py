@@ -21,13 +21,11 @@ def register() -> None:
 
 def _keep_pair(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     a, b, ctx.metric = inputs
-    _check(a, b)
     ctx.save_for_backward(a, b)
 
 
 def _keep_search(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     queries, corpus, _, ctx.metric, *_ = inputs
-    _check(queries, corpus)
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(queries, corpus, output[1])
 
@@ -35,11 +33,6 @@ def _keep_search(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor
 def _keep_rows(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, ctx.eps = inputs
     ctx.save_for_backward(x)
-
-
-def _check(a: Tensor, b: Tensor) -> None:
-    if not (a.dtype.is_floating_point and b.dtype.is_floating_point):
-        raise TypeError(f"gradients need floating-point rows, got {a.dtype} and {b.dtype}")
 
 
 def _rows(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -35,7 +35,10 @@ def _stacked(x: Tensor, dim: int) -> tuple[Tensor, int, int]:
     return rows.reshape(-1, rows.shape[-1]), rows.shape[0], rows.shape[1]
 
 
-def _similarity(info: Any, in_dims: Dims, a: Tensor, b: Tensor, metric: str) -> tuple[Tensor, int]:
+# Torch leaves out arguments that have their default.
+def _similarity(
+    info: Any, in_dims: Dims, a: Tensor, b: Tensor, metric: str = "cosine"
+) -> tuple[Tensor, int]:
     op = torch.ops.embmath.similarity
     if in_dims[1] is None:
         rows, n_batches, n_rows = _stacked(a, in_dims[0] or 0)
@@ -47,7 +50,7 @@ def _similarity(info: Any, in_dims: Dims, a: Tensor, b: Tensor, metric: str) -> 
 
 
 def _similarity_pairwise(
-    info: Any, in_dims: Dims, a: Tensor, b: Tensor, metric: str
+    info: Any, in_dims: Dims, a: Tensor, b: Tensor, metric: str = "cosine"
 ) -> tuple[Tensor, int]:
     size = info.batch_size
     pair = [
@@ -57,16 +60,26 @@ def _similarity_pairwise(
     return torch.ops.embmath.similarity_pairwise(*pair, metric).reshape(size, -1), 0
 
 
-def _search(info: Any, in_dims: Dims, *args: Any) -> Batched:
-    queries, corpus, k, metric, mask, exclude_self, *rest = args
+def _search(
+    info: Any,
+    in_dims: Dims,
+    queries: Tensor,
+    corpus: Tensor,
+    k: int = 10,
+    metric: str = "cosine",
+    mask: Tensor | None = None,
+    exclude_self: bool = False,
+    *rest: Any,
+) -> Batched:
+    args = queries, corpus, k, metric, mask, exclude_self, *rest
     if in_dims[1] is None and mask is None and not exclude_self:
         rows, n_batches, n_rows = _stacked(queries, in_dims[0] or 0)
-        found = torch.ops.embmath.search(rows, corpus, k, metric, mask, exclude_self, *rest)
+        found = torch.ops.embmath.search(rows, *args[1:])
         return tuple(part.reshape(n_batches, n_rows, -1) for part in found), (0, 0)
     return cast(Batched, _one_by_one("search")(info, in_dims, *args))
 
 
-def _normalize(info: Any, in_dims: Dims, x: Tensor, eps: float) -> tuple[Tensor, int]:
+def _normalize(info: Any, in_dims: Dims, x: Tensor, eps: float = 0.0) -> tuple[Tensor, int]:
     batched = _first(x, in_dims[0] or 0)
     rows = batched.reshape(-1, batched.shape[-1])
     return torch.ops.embmath.normalize(rows, eps).reshape(batched.shape), 0
@@ -81,7 +94,7 @@ def _one_by_one(name: str) -> Callable[..., Any]:
             op(
                 *(
                     x if dim is None else x.select(dim, i)
-                    for x, dim in zip(args, in_dims, strict=True)
+                    for x, dim in zip(args, in_dims, strict=False)
                 )
             )
             for i in range(info.batch_size)
