@@ -81,10 +81,11 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {"_torch_native/tensors", "_torch_native/transform"},
+    | {f"_torch_native/{name}" for name in ("eager", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
+    "_torch_native/eager": set(),
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/search"},

@@ -134,10 +134,27 @@ class TestSearch:
             for metric in ("cosine", "dot", "euclidean"):
                 same(on_device(em.search, q, x, 7, metric), em.search(q, x, 7, metric))
 
-    def test_autocast_changes_nothing(self, on_device):
-        q, x = normal(np.random.default_rng(0), 9, 100), normal(np.random.default_rng(1), 300, 100)
+    def test_autocast_changes_nothing(self, on_device, monkeypatch):
+        q, x = make("near_ties", 9, 300, 100)
+        products = []
+        best = estimate.ProductBound.best
+        monkeypatch.setattr(
+            estimate.ProductBound,
+            "best",
+            lambda *args: products.append(torch.ones(2, 2) @ torch.ones(2, 2)) or best(*args),
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             same(on_device(em.search, q, x, 7), em.search(q, x, 7))
+        assert products[0].dtype == torch.float32
+
+    def test_is_not_compiled(self, monkeypatch, rng):
+        """A compiler may fuse what must be rounded twice."""
+        monkeypatch.setattr(_arrays, "DEVICES", ("cpu",))
+        q, x = (tensor(normal(rng, n, 33)) for n in (4, 50))
+        compiled = torch.compile(lambda a, b: em.search(a, b, 3, "euclidean"), backend="eager")
+        same(compiled(q, x), em.search(q.numpy(), x.numpy(), 3, "euclidean"))
+        with pytest.raises(torch._dynamo.exc.Unsupported):
+            torch.compile(em.normalize, backend="eager", fullgraph=True)(x)
 
     def test_few_rows_are_verified(self, on_device, rng):
         q, x = normal(rng, 64, 64), normal(rng, 20000, 64)

@@ -13,7 +13,7 @@ import reference
 from strategies import normal
 
 torch = pytest.importorskip("torch", reason="needs Torch")
-import torch._dynamo.testing  # noqa: E402
+from torch._dynamo.testing import CompileCounterWithBackend  # noqa: E402
 
 import embmath.torch as emt  # noqa: E402
 from embmath.torch import functions, gradients, modules  # noqa: E402
@@ -183,7 +183,7 @@ class TestCompile:
             return emt.similarity(q, near).sum() + values.sum(), indices
 
         torch._dynamo.reset()
-        counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+        counter = CompileCounterWithBackend("aot_eager")
         compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=counter)
         compilations = []
         for n, m, k in ((4, 30, 3), (5, 41, 4), (7, 33, 6)):

@@ -21,10 +21,12 @@ from . import ranges as _ranges
 from . import search as _search
 from . import tensors
 from . import transform as _transform
+from .eager import eager
 from .search import Asked, Problem
 from .tensors import BIT_METRICS, Rows
 
 
+@eager
 def search(
     queries: Any,
     corpus: Any,
@@ -63,6 +65,7 @@ def search(
     return kind(values, indices)
 
 
+@eager
 def range_search(
     queries: Any, corpus: Any, metric: str, *, dims: Any, mask: Any, asked: _arguments.Search
 ) -> RangeResult:
@@ -76,6 +79,7 @@ def range_search(
     return kind(*found)
 
 
+@eager
 def rescore(queries: Any, corpus: Any, candidates: Any, k: int, metric: str, dims: Any) -> TopK:
     """See embmath.rescore."""
     problem, _ = _problem(queries, corpus, metric, dims)
@@ -104,6 +108,7 @@ def rescore(queries: Any, corpus: Any, candidates: Any, k: int, metric: str, dim
     return kind(found.values, found.indices)
 
 
+@eager
 def score_matrix(a: Any, b: Any, metric: str, dims: Any, is_distance: bool, out: Any) -> Tensor:
     """See embmath.similarity and embmath.distance."""
     problem, memory = _problem(a, a if b is None else b, metric, dims, ("a", "b"))
@@ -114,6 +119,7 @@ def score_matrix(a: Any, b: Any, metric: str, dims: Any, is_distance: bool, out:
     return target
 
 
+@eager
 def score_pairs(a: Any, b: Any, metric: str, dims: Any, is_distance: bool, out: Any) -> Tensor:
     """See embmath.similarity_pairwise and embmath.distance_pairwise."""
     problem, memory = _problem(a, b, metric, dims, ("a", "b"))
@@ -125,6 +131,7 @@ def score_pairs(a: Any, b: Any, metric: str, dims: Any, is_distance: bool, out: 
     return found if targets is None else targets[0].copy_(found)
 
 
+@eager
 def top_k(x: Any, k: int, axis: Any, largest: bool) -> TopK:
     """See embmath.top_k."""
     source = tensors.read("x", x, tensors.SCORE_DTYPES)
@@ -138,6 +145,7 @@ def top_k(x: Any, k: int, axis: Any, largest: bool) -> TopK:
     return TopK(*_transform.top_k(source, k, position, largest))
 
 
+@eager
 def normalize(x: Any, eps: float, out: Any) -> Tensor:
     """See embmath.normalize."""
     source = tensors.read("x", x, tensors.FLOATS)
@@ -146,6 +154,7 @@ def normalize(x: Any, eps: float, out: Any) -> Tensor:
     return found if targets is None else targets[0].copy_(found)
 
 
+@eager
 def truncate(x: Any, dims: int, is_normalized: bool) -> Tensor:
     """See embmath.truncate."""
     source = tensors.read("x", x, tensors.FLOATS)
@@ -157,11 +166,13 @@ def truncate(x: Any, dims: int, is_normalized: bool) -> Tensor:
     return source[..., :dims].clone(memory_format=torch.contiguous_format)
 
 
+@eager
 def quantize(x: Any, precision: str, options: dict[str, Any]) -> Codes:
     """See embmath.quantize."""
     return _codes.quantize(x, precision, **options)
 
 
+@eager
 def codes_from_data(
     data: Any, precision: str, dim: Any, grid: dict[str, Any], form: dict[str, Any]
 ) -> Codes:
@@ -169,12 +180,14 @@ def codes_from_data(
     return _codes.from_data(data, precision, dim, grid, form)
 
 
+@eager
 def fit_ranges(x: Any, quantile: Any, scope: str) -> Tensor:
     """See embmath.fit_ranges."""
     rows = tensors.matrix("x", x, tensors.FLOATS)
     return _ranges.fit(rows, "x", _ranges.check_share(quantile), scope)
 
 
+@eager
 def dequantize(codes: Codes, dtype: str, center: bool, out: Any) -> Tensor:
     """See embmath.dequantize."""
     found = _codes.dequantize(codes, dtype, center)
@@ -182,6 +195,7 @@ def dequantize(codes: Codes, dtype: str, center: bool, out: Any) -> Tensor:
     return found if targets is None else targets[0].copy_(found)
 
 
+@eager
 def pack_bits(x: Any, threshold: float) -> Tensor:
     """See embmath.pack_bits."""
     source = tensors.read("x", x)
@@ -189,11 +203,13 @@ def pack_bits(x: Any, threshold: float) -> Tensor:
     return _codes.pack(source.double() > threshold)
 
 
+@eager
 def unpack_bits(codes: Any, n_cols: int) -> Tensor:
     """See embmath.unpack_bits."""
     return tensors.unpack(_packed(codes, n_cols, 8))[..., :n_cols].contiguous()
 
 
+@eager
 def pack_int4(x: Any, layout: str) -> Tensor:
     """See embmath.pack_int4."""
     source = tensors.read("x", x, ("uint8",))
@@ -205,6 +221,7 @@ def pack_int4(x: Any, layout: str) -> Tensor:
     return _codes.pack_nibbles(source, layout)
 
 
+@eager
 def unpack_int4(codes: Any, n_cols: int, layout: str) -> Tensor:
     """See embmath.unpack_int4."""
     source = _packed(codes, n_cols, 2)
