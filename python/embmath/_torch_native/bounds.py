@@ -4,8 +4,9 @@ A product of rows is summed in unknown order, perhaps of truncated inputs (TF32,
 settings of the caller's, which are read here and never changed), perhaps with truncating adders
 (tensor cores). For n terms and unit roundoff u any order of rounded operations stays within
 gamma_n = n u / (1 - n u) of sum |q_j x_j| <= |q| |x| (Higham 2002, section 3.1); twice u stands for
-adders that truncate, 16 terms more for splits and for the norms, and n 2**-120 for subnormals
-that a device flushes to zero: rows are scaled so that both lengths are at least 1/2.
+adders that truncate, 16 terms more for splits and for the norms, and n 2**-70 for subnormals
+that a device flushes to zero (at most n 2**-122): rows are scaled so that both lengths are at least
+1/2, or 2**-24 where a row holds nothing but subnormals.
 """
 
 import torch
@@ -32,14 +33,16 @@ def dot_error(n_cols: int, dtype: torch.dtype, precision: str) -> float:
     """Error of a product of rows of length 1, against the canonical dot product."""
     canonical = (n_cols + 16) * 2.0**-52
     if dtype == torch.float64:
-        return 2 * canonical
+        return 3 * canonical
     cut = _INPUT_ERRORS[precision]
-    rounding = 2.0**-24 * 2  # of both rows to float32, where they were wider
+    # Both rows are rounded to unit length in float32, the inverse lengths too; so is the sum of the
+    # product and this bound.
+    rounding = 6 * 2.0**-24
     growth = (n_cols + 16) * 2.0**-23
     if growth > 0.25:
         return float("inf")
     return (
-        (1 + cut) ** 2 * (1 + growth / (1 - growth)) - 1 + rounding + canonical + n_cols * 2.0**-120
+        (1 + cut) ** 2 * (1 + growth / (1 - growth)) - 1 + rounding + canonical + n_cols * 2.0**-70
     )
 
 

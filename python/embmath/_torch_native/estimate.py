@@ -26,7 +26,7 @@ class Bound(Protocol):
         """What is computed once for queries, and once for each part of the corpus."""
 
     def best(self, q: "Scaled", x: "Scaled") -> Tensor:
-        """float64, (queries, rows): no canonical score is better."""
+        """(queries, rows), float64 or that of the scores: no canonical score is better."""
 
 
 class Scaled(NamedTuple):
@@ -40,15 +40,17 @@ class Scaled(NamedTuple):
 
 
 def scale(rows: Tensor, dtype: torch.dtype) -> Scaled:
-    """Rows ready for products in `dtype`."""
-    wide = rows.double()
-    largest = wide.abs().amax(-1) if wide.shape[-1] else wide.new_zeros(wide.shape[0])
+    """Rows ready for products in `dtype`; few passes, and none in float64 unless rows are."""
+    work = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    wide = rows.to(work)
+    largest = torch.linalg.vector_norm(wide, torch.inf, -1) if rows.shape[1] else wide.sum(-1)
     is_finite = largest.isfinite()
-    exponent = torch.frexp(torch.where(is_finite, largest, 1.0)).exponent.clamp(-1000, 1000)
+    # Within the exponents of normal numbers; rows of subnormals stay a little short (bounds.py).
+    most = 1000 if work == torch.float64 else 126
+    exponent = torch.frexp(torch.where(is_finite, largest, 1.0)).exponent.clamp(-most, most)
+    unit = wide * powers_of_two(-exponent).to(work).unsqueeze(-1)
+    norm = torch.linalg.vector_norm(unit, dim=-1, dtype=torch.float64)
     power = powers_of_two(exponent)
-    unit = wide * powers_of_two(-exponent).unsqueeze(-1)
-    unit = torch.where(is_finite.unsqueeze(-1), unit, 0.0)
-    norm = (unit * unit).sum(-1).sqrt()
     length = norm * power
     is_usual = (length == 0) | ((length >= _LEAST_NORM) & (length <= _MOST_NORM))
     # A float64 row of denormals may vanish when scaled by no more than 2**1000.
@@ -66,28 +68,30 @@ class ProductBound:
         self.device = device
 
     def prepare(self, rows: Tensor) -> Scaled:
-        return scale(rows, self.dtype)
+        scaled = scale(rows, self.dtype)
+        if self.metric != "cosine":
+            return scaled
+        inverse = torch.where(scaled.norm == 0, 0.0, 1 / scaled.norm)
+        return scaled._replace(unit=scaled.unit * inverse.to(self.dtype).unsqueeze(-1))
 
     def best(self, q: Scaled, x: Scaled) -> Tensor:
         # Read again for each product: another thread may have changed the setting meanwhile.
         precision = bounds.matmul_precision(self.device)
-        product = (q.unit @ x.unit.T).double()
+        product = q.unit @ x.unit.T
         error = bounds.dot_error(self.n_cols, self.dtype, precision)
         if self.metric == "cosine":
-            inverse = [torch.where(rows.norm == 0, 0.0, 1 / rows.norm) for rows in (q, x)]
-            product *= inverse[0].unsqueeze(1)
-            product *= inverse[1]
-            return (product + error).clamp_(min=-1.0)
+            return product.add_(error).clamp_(min=-1.0)
+        product = product.double()
         product *= q.power.unsqueeze(1)
         product *= x.power
         q_norm, x_norm = (q.norm * q.power).unsqueeze(1), x.norm * x.power
         if self.metric == "dot":
-            return product.add_(error * q_norm * x_norm)
+            return product.addcmul_(error * q_norm, x_norm)
         squares = q_norm * q_norm + x_norm * x_norm
         # 2 |q| |x| is at most the sum of the squares.
-        least = (squares * (1 - error - 2.0**-40) - 2 * product).clamp_(min=0.0)
+        least = squares.mul_(1 - error - 2.0**-40).sub_(product, alpha=2).clamp_(min=0.0)
         # A root that is one unit too large would be no bound.
-        return -(least.sqrt() * (1 - 2.0**-50) if self.metric == "euclidean" else least)
+        return -(least.sqrt_() * (1 - 2.0**-50) if self.metric == "euclidean" else least)
 
 
 class ManhattanBound:
@@ -103,7 +107,7 @@ class ManhattanBound:
 
     def prepare(self, rows: Tensor) -> Scaled:
         scaled = scale(rows, self.dtype)
-        return scaled._replace(unit=rows.to(self.dtype), is_odd=scaled.is_odd)
+        return scaled._replace(unit=rows.to(self.dtype))
 
     def best(self, q: Scaled, x: Scaled) -> Tensor:
         distance = torch.cdist(q.unit, x.unit, p=1.0).double()

@@ -78,6 +78,7 @@ class BlockSearch:
         numbers = problem.rows(problem.queries, block)
         self.is_nan = numbers.double().isnan().any(-1)
         self.scaled: Scaled = problem.bound.prepare(numbers)
+        self.least = self._least()
         self.n_verified = 0
         self.hits: list[Pairs] = []
         k = asked.k or 0
@@ -88,7 +89,7 @@ class BlockSearch:
     def see(self, tile: slice) -> None:
         """Bound a tile and verify what may belong to the results."""
         scaled = self.problem.bound.prepare(self.problem.rows(self.problem.corpus, tile))
-        best = self.problem.bound.best(self.scaled, scaled).to(self.problem.score_dtype).double()
+        best = self._rounded(self.problem.bound.best(self.scaled, scaled))
         keep = self._allowed(tile, best)
         is_odd = self.scaled.is_odd.unsqueeze(1) | scaled.is_odd
         keep &= self._reaches(best, is_odd, scaled.is_nan)
@@ -110,23 +111,30 @@ class BlockSearch:
     def _reaches(self, best: Tensor, is_odd: Tensor, is_nan: Tensor) -> Tensor:
         """Whether rows may be among the results; NaN only where anything is wanted."""
         if self.asked.k is None:
-            return (best >= self._threshold) | (is_odd & ~is_nan)
+            return (best >= self.least) | (is_odd & ~is_nan)
         is_open = self.found.is_open.unsqueeze(1)
-        sign = 1.0 if self.problem.largest else -1.0
-        last = torch.where(is_open, -torch.inf, sign * self.found.values[:, -1:].double())
-        keep = (best >= last.clamp(min=self._threshold)) | is_odd
-        return keep & (is_open | ~is_nan)
+        sign = 1 if self.problem.largest else -1
+        last = torch.where(is_open, -torch.inf, sign * self.found.values[:, -1:].to(best.dtype))
+        keep = (best >= torch.maximum(last, self.least)).logical_or_(is_odd)
+        return keep.logical_and_(is_open | ~is_nan)
 
-    @property
-    def _threshold(self) -> float:
+    def _rounded(self, best: Tensor) -> Tensor:
+        """As scores are, which keeps their order; float64 for integers."""
+        dtype = self.problem.score_dtype
+        return best.to(dtype if dtype.is_floating_point else torch.float64)
+
+    def _least(self) -> Tensor:
+        """What the threshold asks of bounds, and no more."""
         threshold = self.asked.threshold
         if threshold is None:
-            return -torch.inf
-        return threshold if self.problem.largest else -threshold
+            threshold = -torch.inf if self.problem.largest else torch.inf
+        wide = torch.tensor(threshold, dtype=torch.float64, device=self.problem.device)
+        near = self._rounded(wide if self.problem.largest else -wide)
+        return torch.nextafter(near, torch.full_like(near, -torch.inf))
 
     def _tighten(self, tile: slice, best: Tensor, keep: Tensor) -> None:
         """Verify the rows that look best, so that their scores rule out the others."""
-        count = min(best.shape[1], max(2 * self.found.k, 32))
+        count = min(best.shape[1], self.found.k + self.found.k // 4 + 2)
         hopes = torch.where(keep, best.nan_to_num(nan=-torch.inf), -torch.inf)
         rows = torch.topk(hopes, count, dim=1).indices
         chosen = torch.zeros_like(keep).scatter_(1, rows, True) & keep
