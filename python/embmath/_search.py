@@ -48,7 +48,7 @@ def search(
     ----------
     queries : array, (nq, d) or (d,)
         float16, bfloat16, float32, float64, int8 or uint8 (packed bits for "hamming" and
-        "jaccard"); NumPy, Torch (CPU), DLPack or lists. Float dtypes mix. Or :class:`Codes`.
+        "jaccard"); NumPy, Torch, DLPack or lists. Float dtypes mix. Or :class:`Codes`.
     corpus : array or Codes, (n, d)
         Memory-mapped arrays are read in place. Codes of any precision are decoded a few rows at a
         time: the results are those of ``search(queries, codes.dequantize())``, bit for bit, hence
@@ -85,7 +85,7 @@ def search(
     out : (values, indices), optional
         C-contiguous arrays that receive the result.
     threads : int, optional
-        Default: :func:`get_num_threads`.
+        Default: :func:`get_num_threads`. Of the CPU's tensors and arrays.
     progress : callable, optional
         Called with the fraction done, some thirty times a second, from the calling thread.
     stats : dict, optional

@@ -24,7 +24,7 @@ def similarity(
     Parameters
     ----------
     a : array, (m, d) or (d,)
-        float16, bfloat16, float32, float64, int8 or uint8; NumPy, Torch (CPU), DLPack or lists.
+        float16, bfloat16, float32, float64, int8 or uint8; NumPy, Torch, DLPack or lists.
     b : array, (n, d) or (d,), optional
         Default: `a` itself. Float dtypes mix; integers go with their own dtype only.
     metric : {"cosine", "dot", "euclidean", "sqeuclidean", "manhattan"}
