@@ -78,22 +78,23 @@ ALLOWED_IMPORTS = {
     "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
     "_torch_native/__init__": set(),
+    "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("eager", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
     "_torch_native/eager": set(),
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
-    | {"_torch_native/search"},
+    | {"_torch_native/problem"},
     "_torch_native/order": set(),
+    "_torch_native/problem": {f"_torch_native/{n}" for n in ("canonical", "estimate", "tensors")},
     "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
     "_torch_native/rounding": set(),
-    "_torch_native/search": {f"_torch_native/{n}" for n in ("canonical", "estimate", "order")}
-    | {"_torch_native/tensors"},
+    "_torch_native/search": {f"_torch_native/{n}" for n in ("block", "order", "problem")},
     "_torch_native/tensors": set(),
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "order", "rounding")}
     | {"_torch_native/tensors"},

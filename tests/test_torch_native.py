@@ -17,7 +17,16 @@ from reference import FLOAT_METRICS
 from strategies import DATA, FLOATS, INTS, make, metrics_of, normal, problems
 
 torch = pytest.importorskip("torch", reason="needs Torch")
-from embmath._torch_native import bounds, canonical, estimate, order, rounding, search  # noqa: E402
+from embmath._torch_native import (  # noqa: E402
+    block,
+    bounds,
+    canonical,
+    estimate,
+    order,
+    problem,
+    rounding,
+    search,
+)
 
 MATRICES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
 
@@ -34,10 +43,20 @@ def on_device(monkeypatch):
     return call
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Small tensors, many operations: threads of Torch's own would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Many tiles and blocks of queries where there is little data."""
-    monkeypatch.setattr(search, "_TILE_SCORES", 64)
+    monkeypatch.setattr(problem, "_TILE_SCORES", 64)
+    monkeypatch.setattr(block, "_LEAST_PENDING", 10)
     monkeypatch.setattr(search, "_MOST_QUERIES", 3)
     monkeypatch.setattr(canonical, "_CHUNK_ELEMENTS", 500)
 
@@ -68,13 +87,13 @@ def numbers(x):
 
 class TestSearch:
     @given(
-        problem=problems(),
+        case=problems(),
         k=st.sampled_from([1, 3, 10, 200]),
         chosen=st.sets(st.sampled_from(["mask", "masks", "pad", "exclude_self", "threshold"])),
         data=st.data(),
     )
-    def test_is_that_of_the_kernels(self, on_device, problem, k, chosen, data):
-        q, x, metric = problem
+    def test_is_that_of_the_kernels(self, on_device, case, k, chosen, data):
+        q, x, metric = case
         rng = np.random.default_rng(3)
         options = {"pad": "pad" in chosen}
         options["exclude_self"] = "exclude_self" in chosen and len(q) <= len(x)
@@ -341,9 +360,9 @@ class TestCodes:
 
 
 class TestMatrices:
-    @given(problem=problems())
-    def test_agree_with_the_oracle(self, on_device, problem):
-        q, x, metric = problem
+    @given(case=problems())
+    def test_agree_with_the_oracle(self, on_device, case):
+        q, x, metric = case
         functions = [em.distance] if metric != "dot" else []
         functions += [em.similarity] if metric in MATRICES else []
         for function in functions:
@@ -354,9 +373,9 @@ class TestMatrices:
             else:
                 reference.assert_same(actual, expected)
 
-    @given(problem=problems())
-    def test_pairs_are_canonical(self, on_device, problem):
-        q, x, metric = problem
+    @given(case=problems())
+    def test_pairs_are_canonical(self, on_device, case):
+        q, x, metric = case
         n = min(len(q), len(x))
         functions = [em.distance_pairwise] if metric != "dot" else []
         functions += [em.similarity_pairwise] if metric in MATRICES else []

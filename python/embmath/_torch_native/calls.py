@@ -22,7 +22,7 @@ from . import search as _search
 from . import tensors
 from . import transform as _transform
 from .eager import eager
-from .search import Asked, Problem
+from .problem import Asked, Problem
 from .tensors import BIT_METRICS, Rows
 
 

@@ -55,7 +55,7 @@ def scale(rows: Tensor, dtype: torch.dtype) -> Scaled:
     is_usual = (length == 0) | ((length >= _LEAST_NORM) & (length <= _MOST_NORM))
     # A float64 row of denormals may vanish when scaled by no more than 2**1000.
     is_odd = ~(is_finite & is_usual) | ((norm == 0) & (largest > 0))
-    return Scaled(unit.to(dtype), power, norm, is_odd, largest.isnan())
+    return Scaled(unit.to(dtype), power, norm, is_odd, norm.isnan())
 
 
 class ProductBound:

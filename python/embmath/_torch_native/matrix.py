@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import bounds, canonical
 from .estimate import ExactBound, scale
-from .search import Problem
+from .problem import Problem
 
 _TILE_SCORES, _TILE_TERMS = 2**22, 2**22
 _TILE_ELEMENTS = 2**24
