@@ -54,13 +54,14 @@ ALLOWED_IMPORTS = {
     "_files/strict_json": {"_types"},
     "_files/writer": {"_core", "_files/atomic", "_files/header", "_files/layout", "_files/sink"}
     | {"_files/strict_json", "_types"},
-    "_bits": {"_arguments", "_arrays", "_core", "_types"},
+    "_bits": {"_arguments", "_arrays", "_core", "_device", "_types"},
     "_bson": set(),
     "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
-    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_grids"}
-    | {"_precisions", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_device"}
+    | {"_grids", "_precisions", "_types"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_types"},
+    "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
     "_index": {"_arguments", "_arrays", "_core", "_index_codes", "_index_file", "_rotation"}
@@ -68,14 +69,45 @@ ALLOWED_IMPORTS = {
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
     "_precisions": set(),
-    "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_grids", "_precisions", "_types"},
+    "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_device", "_grids", "_precisions"}
+    | {"_types"},
     "_rotation": {"_arguments", "_arrays", "_files", "_similarity", "_types"},
-    "_runtime": {"_arguments", "_arrays", "_core", "_search"},
+    "_runtime": {"_arguments", "_arrays", "_core", "_device", "_search"},
     "_query": {"_arguments", "_arrays", "_code_rows", "_core", "_types"},
-    "_search": {"_arguments", "_arrays", "_core", "_query", "_two_pass", "_types"},
-    "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_types"},
+    "_search": {"_arguments", "_arrays", "_core", "_device", "_query", "_two_pass", "_types"},
+    "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
-    "_transform": {"_arguments", "_arrays", "_core", "_types"},
+    "_torch_native/__init__": set(),
+    "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
+    "_torch_native/bounds": set(),
+    "_torch_native/calls": {"_arguments", "_codes", "_types"}
+    | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
+    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")},
+    "_torch_native/canonical": {"_torch_native/rounding"},
+    "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
+    | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
+    "_torch_native/eager": set(),
+    "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
+    | {"_torch_native/problem"},
+    "_torch_native/order": set(),
+    "_torch_native/problem": {f"_torch_native/{n}" for n in ("canonical", "estimate", "tensors")},
+    "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
+    "_torch_native/rounding": set(),
+    "_torch_native/search": {f"_torch_native/{n}" for n in ("block", "order", "problem")},
+    "_torch_native/tensors": set(),
+    "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "order", "rounding")}
+    | {"_torch_native/tensors"},
+    "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
+    "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
+    | {"torch/modules", "torch/ops"},
+    "torch/autograd": {"torch/gradients"},
+    "torch/batching": set(),
+    "torch/fakes": {"_precisions"},
+    "torch/functions": {"_types"},
+    "torch/gradients": set(),
+    "torch/modules": {"_types", "torch/functions"},
+    "torch/ops": set(),
     "_types": set(),
 }
 
@@ -133,7 +165,8 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    modules = [*PACKAGE.glob("*.py"), *PACKAGE.glob("_files/*.py")]
+    rooms = ("", "_files", "_torch_native", "torch")
+    modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)
 

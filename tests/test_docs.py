@@ -22,6 +22,15 @@ def test_example_runs(name: str) -> None:
     assert runner.tries > 0 or isinstance(getattr(em, name), type), f"{name} has no example"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Torch's own making
+def test_torch_page_runs() -> None:
+    pytest.importorskip("torch", reason="needs Torch")
+    page = Path(__file__).parent.parent / "docs" / "torch.md"
+    results = doctest.testfile(str(page), module_relative=False)
+    assert results.failed == 0
+    assert results.attempted > 10
+
+
 def test_versions_agree() -> None:
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text()
     found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)

@@ -106,6 +106,22 @@ def _is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+# Where tensors stay: those with float64, which canonical scores are made of.
+DEVICES = ("cuda",)
+
+
+def is_on_device(*values: Any) -> bool:
+    """Whether any of these is a tensor, or codes made of one, that is not in this memory."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    for value in values:
+        found = value.data if isinstance(value, Coded) else value
+        if isinstance(found, torch.Tensor) and found.device.type in DEVICES:
+            return True
+    return False
+
+
 def _as_is(out: NDArray) -> NDArray:
     return out
 
@@ -239,6 +255,13 @@ def id_list(name: str, value: object, n: int | None = None) -> NDArray:
         raise ValueError(f"{name}: expected {wanted}, got shape {source.array.shape}")
     # A copy of our own: what was checked stays what is read, whoever writes meanwhile.
     return np.array(array, dtype=np.int64, order="C")
+
+
+def n_bytes(array: Any) -> int:
+    """Of the elements, wherever they are."""
+    if is_on_device(array):
+        return int(array.nbytes)
+    return read("data", array, (*EMBEDDING_DTYPES, "uint16")).array.nbytes
 
 
 def as_float64(source: Input, rows: NDArray) -> NDArray:

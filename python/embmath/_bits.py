@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import _arguments, _arrays, _core
+from . import _arguments, _arrays, _core, _device
 from ._types import Array, Layout
 
 LAYOUTS = ("interleaved", "split")
@@ -40,6 +40,8 @@ def pack_bits(x: Array, *, threshold: float = 0.0, threads: int | None = None) -
     """
     limit = _arguments.number("threshold", threshold)
     workers = _arguments.threads(threads)
+    if _arrays.is_on_device(x):
+        return _device.backend().pack_bits(x, limit)
     source = _arrays.read("x", x)
     rows = _arrays.as_rows(source)
     target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 8)), np.uint8)
@@ -76,6 +78,9 @@ def unpack_bits(codes: Array, dims: int, *, threads: int | None = None) -> Array
     >>> em.unpack_bits(np.uint8([144]), 4)
     array([1, 0, 0, 1], dtype=uint8)
     """
+    if _arrays.is_on_device(codes):
+        _arguments.threads(threads)
+        return _device.backend().unpack_bits(codes, _arguments.integer("dims", dims, at_least=1))
     source, rows, n_cols, workers = _packed(codes, dims, threads, 8)
     target = _arrays.allocate((rows.n_rows, n_cols), np.uint8)
     _core.unpack_bits(rows.typed, n_cols, 0, "uint8", workers, target)
@@ -118,6 +123,8 @@ def pack_int4(x: Array, *, layout: Layout = "interleaved", threads: int | None =
     """
     order = _arguments.choice("layout", layout, LAYOUTS)
     workers = _arguments.threads(threads)
+    if _arrays.is_on_device(x):
+        return _device.backend().pack_int4(x, order)
     source = _arrays.read("x", x, allowed=("uint8",))
     rows = _arrays.as_rows(source)
     target = _arrays.allocate((rows.n_rows, -(-rows.n_cols // 2)), np.uint8)
@@ -159,6 +166,10 @@ def unpack_int4(
     array([1, 2, 3], dtype=uint8)
     """
     order = _arguments.choice("layout", layout, LAYOUTS)
+    if _arrays.is_on_device(codes):
+        _arguments.threads(threads)
+        n_cols = _arguments.integer("dims", dims, at_least=1)
+        return _device.backend().unpack_int4(codes, n_cols, order)
     source, rows, n_cols, workers = _packed(codes, dims, threads, 2)
     if order == "split" and n_cols != 2 * rows.n_cols:
         raise ValueError(f"dims: must be {2 * rows.n_cols} in layout 'split', got {n_cols}")

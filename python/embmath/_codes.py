@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _bson, _code_rows, _core, _grids
+from . import _arguments, _arrays, _bson, _code_rows, _core, _device, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._types import (
     Array,
@@ -150,6 +150,13 @@ class Codes(Coded):
         """
         name = _arguments.choice("precision", precision, tuple(PRECISIONS))
         kind = PRECISIONS[name]
+        if _arrays.is_on_device(data):
+            grid = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
+            form = {"bits": bits, "layout": layout, "signedness": signedness}
+            found = _device.backend().codes_from_data(
+                data, name, dim, grid | {"rounding": rounding}, form
+            )
+            return cast(Codes, found)
         allowed = (*kind.dtypes, "uint16") if name == "bfloat16" else kind.dtypes
         source = _arrays.read("data", data, allowed=allowed)
         width = _arrays.as_rows(source).n_cols
@@ -376,7 +383,7 @@ class Codes(Coded):
     def nbytes(self) -> int:
         """Bytes of the codes and of the numbers that belong to them."""
         arrays = (self.data, self.step, self.minimum)
-        return sum(_memory(array).nbytes for array in arrays if array is not None)
+        return sum(_arrays.n_bytes(array) for array in arrays if array is not None)
 
     def __len__(self) -> int:
         if self.data.ndim == 1:
@@ -477,6 +484,8 @@ def dequantize(
     name = _arrays.dtype_name("dtype", dtype, FLOATS)
     is_centered = _arguments.flag("center", center)
     workers = _arguments.threads(threads)
+    if _arrays.is_on_device(codes):
+        return _device.backend().dequantize(codes, name, is_centered, out)
     source = _read_data(codes)
     rows = _arrays.as_rows(source)
     target = _arrays.allocate_like(out, codes.shape, name, source)

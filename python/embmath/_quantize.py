@@ -1,12 +1,12 @@
 """Numbers into codes, and the ranges that codes are laid over."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _core, _grids
+from . import _arguments, _arrays, _core, _device, _grids
 from ._codes import Codes
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
@@ -109,6 +109,10 @@ def quantize(
     how = _arguments.choice("threshold", threshold, ("gt", "ge"))
     if kind != "bits" and how != "gt":
         raise ValueError(f"threshold: means nothing for {name}, got {how!r}")
+    if _arrays.is_on_device(x):
+        stored = {"bits": bits, "layout": layout, "signedness": signedness}
+        options = given | stored | {"threshold": how}
+        return cast(Codes, _device.backend().quantize(x, name, options))
     source = _arrays.read("x", x, allowed=FLOATS)
     rows = _arrays.as_rows(source)
     signs = _grids.check_signedness(name, signedness)
@@ -179,8 +183,10 @@ def fit_ranges(
            [ 1. ,  2. ]], dtype=float32)
     """
     found = _arguments.choice("scope", scope, ("dim", "global"))
-    source = _arrays.read("x", x, allowed=FLOATS)
     workers = _arguments.threads(threads)
+    if _arrays.is_on_device(x):
+        return _device.backend().fit_ranges(x, quantile, found)
+    source = _arrays.read("x", x, allowed=FLOATS)
     ranges = _fit(_arrays.as_rows(source), _share(quantile), found, workers)
     return source.wrap(ranges)
 

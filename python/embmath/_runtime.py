@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _arguments, _arrays, _core
+from . import _arguments, _arrays, _core, _device
 from ._search import _METRICS
 
 __version__: str = _core.version()
@@ -130,6 +130,7 @@ def info() -> dict[str, Any]:
         "compiler": _core.compiler(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        **_device.info(),
         "machine": platform.machine(),
         "system": platform.system(),
     }

@@ -1,10 +1,10 @@
 """Selection and exact search."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from . import _arguments, _arrays, _core, _two_pass
+from . import _arguments, _arrays, _core, _device, _two_pass
 from ._query import BIT_METRICS, METRICS, Query
 from ._types import (
     ApproximateRangeResult,
@@ -48,7 +48,7 @@ def search(
     ----------
     queries : array, (nq, d) or (d,)
         float16, bfloat16, float32, float64, int8 or uint8 (packed bits for "hamming" and
-        "jaccard"); NumPy, Torch (CPU), DLPack or lists. Float dtypes mix. Or :class:`Codes`.
+        "jaccard"); NumPy, Torch, DLPack or lists. Float dtypes mix. Or :class:`Codes`.
     corpus : array or Codes, (n, d)
         Memory-mapped arrays are read in place. Codes of any precision are decoded a few rows at a
         time: the results are those of ``search(queries, codes.dequantize())``, bit for bit, hence
@@ -85,7 +85,7 @@ def search(
     out : (values, indices), optional
         C-contiguous arrays that receive the result.
     threads : int, optional
-        Default: :func:`get_num_threads`.
+        Default: :func:`get_num_threads`. Of the CPU's tensors and arrays.
     progress : callable, optional
         Called with the fraction done, some thirty times a second, from the calling thread.
     stats : dict, optional
@@ -146,6 +146,20 @@ def search(
         progress=progress,
         stats=stats,
     )
+    if _arrays.is_on_device(queries, corpus):
+        _reject_two_passes(rescore, oversample, exact)
+        found = _device.backend().search(
+            queries,
+            corpus,
+            k,
+            _arguments.choice("metric", metric, METRICS),
+            dims=dims,
+            mask=mask,
+            is_padded=is_padded,
+            asked=asked,
+            out=out,
+        )
+        return cast(TopK, found)
     query = Query(queries, corpus, metric, dims)
     if rescore is not None or oversample is not None or exact is not None:
         given = (rescore, oversample, exact)
@@ -169,6 +183,16 @@ def search(
 def _kind(corpus: object, metric: str) -> type[TopK]:
     """Codes are all there is to bits, and stand for more otherwise."""
     return ApproximateTopK if isinstance(corpus, Coded) and metric not in BIT_METRICS else TopK
+
+
+def _reject_two_passes(rescore: object, oversample: object, exact: object) -> None:
+    given = {"rescore": rescore, "oversample": oversample, "exact": exact}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: not for tensors on a device, got one "
+                "(embmath.rescore takes the indices that a search of codes found)"
+            )
 
 
 def _search_twice(
@@ -267,6 +291,12 @@ def range_search(
         threads=threads,
         progress=progress,
     )
+    if _arrays.is_on_device(queries, corpus):
+        name = _arguments.choice("metric", metric, METRICS)
+        hits = _device.backend().range_search(
+            queries, corpus, name, dims=dims, mask=mask, asked=asked
+        )
+        return cast(RangeResult, hits)
     query = Query(queries, corpus, metric, dims)
     found = _core.range_search(*query.views, mask=query.mask(mask), **asked.options)
     asked.finish()
@@ -318,6 +348,11 @@ def rescore(
     array([[0]])
     """
     k = _arguments.integer("k", k, at_least=1)
+    if _arrays.is_on_device(queries, corpus):
+        _arguments.threads(threads)
+        name = _arguments.choice("metric", metric, METRICS)
+        found = _device.backend().rescore(queries, corpus, candidates, k, name, dims)
+        return cast(TopK, found)
     query = Query(queries, corpus, metric, dims)
     rows = _arrays.index_matrix("candidates", candidates, query.queries.n_rows)
     values, indices = query.outputs(None, min(k, rows.shape[1]))
@@ -373,6 +408,8 @@ def top_k(
     k = _arguments.integer("k", k, at_least=1)
     largest = _arguments.choice("mode", mode, ("largest", "smallest")) == "largest"
     _arguments.flag("sorted", sorted)
+    if _arrays.is_on_device(x):
+        return cast(TopK, _device.backend().top_k(x, k, axis, largest))
     source = _arrays.read("x", x, allowed=_arrays.SCORE_DTYPES)
     n_dims = source.array.ndim
     if n_dims == 0:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from . import _arguments, _arrays, _code_rows, _core
+from . import _arguments, _arrays, _code_rows, _core, _device
 from ._types import Array, DistanceMetric, SimilarityMetric
 
 _SIMILARITIES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
@@ -24,7 +24,7 @@ def similarity(
     Parameters
     ----------
     a : array, (m, d) or (d,)
-        float16, bfloat16, float32, float64, int8 or uint8; NumPy, Torch (CPU), DLPack or lists.
+        float16, bfloat16, float32, float64, int8 or uint8; NumPy, Torch, DLPack or lists.
     b : array, (n, d) or (d,), optional
         Default: `a` itself. Float dtypes mix; integers go with their own dtype only.
     metric : {"cosine", "dot", "euclidean", "sqeuclidean", "manhattan"}
@@ -256,6 +256,9 @@ class _Pair(NamedTuple):
 def _matrix(
     a: Array, b: Array | None, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
+    if _arrays.is_on_device(a, b):
+        _arguments.threads(options["threads"])
+        return _device.backend().score_matrix(a, b, metric, dims, is_distance, options["out"])
     pair = _Pair.read(a, a if b is None else b, dims, metric)
     shape = (pair.a.n_rows, pair.b.n_rows)
     return pair.score(_core.score_matrix, shape, metric, is_distance, **options)
@@ -264,6 +267,9 @@ def _matrix(
 def _pairs(
     a: Array, b: Array, dims: int | None, metric: str, is_distance: bool, **options: Any
 ) -> Any:
+    if _arrays.is_on_device(a, b):
+        _arguments.threads(options["threads"])
+        return _device.backend().score_pairs(a, b, metric, dims, is_distance, options["out"])
     pair = _Pair.read(a, b, dims, metric)
     if pair.a.n_rows != pair.b.n_rows:
         raise ValueError(f"b: expected {pair.a.n_rows} rows like a, got {pair.b.n_rows}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import _arguments, _arrays, _core
+from . import _arguments, _arrays, _core, _device
 from ._types import Array
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -45,6 +45,8 @@ def normalize(x: Array, *, out: Array | None = None, eps: float = 0.0) -> Array:
     smallest = _arguments.number("eps", eps)
     if smallest < 0:
         raise ValueError(f"eps: must be at least 0, got {eps}")
+    if _arrays.is_on_device(x):
+        return _device.backend().normalize(x, smallest, out)
     source = _arrays.read("x", x, allowed=_FLOATS)
     rows = _arrays.as_rows(source)
     return _normalize(source, rows, rows.n_cols, smallest, out)
@@ -87,10 +89,14 @@ def truncate(x: Array, dims: int, *, normalize: bool = True) -> Array:
     >>> em.truncate(np.float32([[3, 4, 12]]), 2)
     array([[0.6, 0.8]], dtype=float32)
     """
+    prefix = _arguments.integer("dims", dims, at_least=1)
+    is_normalized = _arguments.flag("normalize", normalize)
+    if _arrays.is_on_device(x):
+        return _device.backend().truncate(x, prefix, is_normalized)
     source = _arrays.read("x", x, allowed=_FLOATS)
     rows = _arrays.as_rows(source)
-    n_cols = _arguments.dims(_arguments.integer("dims", dims, at_least=1), rows)
-    if _arguments.flag("normalize", normalize):
+    n_cols = _arguments.dims(prefix, rows)
+    if is_normalized:
         return _normalize(source, rows, n_cols, 0.0, None)
     return source.wrap(source.array[..., :n_cols].copy())
 
