@@ -203,7 +203,7 @@ def _search_twice(
         raise ValueError(
             f"rescore: expected {query.corpus.n_rows} rows like the codes, got {rows.corpus.n_rows}"
         )
-    factor = _two_pass.oversampling(oversample, codes.precision)
+    factor = _two_pass.oversampling(oversample, codes)
     permitted = query.mask(mask)
     todo = _two_pass.Asked(k, factor, is_proven, permitted, asked.options)
     available = max(rows.corpus.n_rows - asked.options["exclude_self"], 0)
