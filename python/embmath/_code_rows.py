@@ -170,7 +170,9 @@ def _read_on_axes(
     if a.n_cols != d:
         raise ValueError(f"{b.name}: expected {a.n_cols} columns like {a.name}, got {d}")
     if a.dtype in ("int8", "uint8") and a.coding is None:
-        raise TypeError(f"{a.name}: expected floats beside {values[1].precision} codes, got {a.dtype}")
+        raise TypeError(
+            f"{a.name}: expected floats beside {values[1].precision} codes, got {a.dtype}"
+        )
     _core.require_memory(4 * a.n_rows * grid.n_coords, f"{a.name} on the axes of {b.name}")
     return a._replace(array=grid.rotate(a.typed), dtype="float32", coding=None), b
 

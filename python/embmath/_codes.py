@@ -272,7 +272,9 @@ class Codes(Coded):
         Notes
         -----
         Tensors: ``data``, and ``ranges`` (from which minimum and step follow) or ``step`` and
-        ``minimum``; strings: the other attributes by name, the caller's as ``user.<key>``.
+        ``minimum``; of rotated codes ``step``, ``offset``, and the rotation (``mean``, ``basis``,
+        ``variance``) with ``widths`` and ``steps`` of its blocks; strings: the other attributes by
+        name, the caller's as ``user.<key>``.
         Residuals are not saved: :meth:`with_residuals` makes them again.
 
         Examples
@@ -425,7 +427,9 @@ class Codes(Coded):
             return replace(self, data=data)
         names = ("step", "minimum", "offset")
         found = {name: getattr(self, name) for name in names}
-        parts = {name: None if array is None else array[rows] for name, array in found.items()}
+        parts: dict[str, Any] = {
+            name: None if array is None else array[rows] for name, array in found.items()
+        }
         return replace(self, data=data, **parts)
 
     def __repr__(self) -> str:
@@ -521,7 +525,7 @@ def dequantize(
     elif kind == "float":
         _core.convert(rows.typed, name, workers, target)
     elif codes.grid is not None:
-        _restore(codes, name, workers, target)
+        _restore(codes, codes.grid, name, workers, target)
     else:
         if codes.step is None or codes.scope is None:
             raise ValueError("codes: cannot be decoded without ranges or a step (see from_data)")
@@ -535,12 +539,14 @@ def dequantize(
     return _arrays.wrap_as(source, target, name) if out is None else out
 
 
-def _restore(codes: Codes, dtype: str, workers: int, target: npt.NDArray[Any]) -> None:
+def _restore(
+    codes: Codes, grid: RotatedGrid, dtype: str, workers: int, target: npt.NDArray[Any]
+) -> None:
     rows = _code_rows.read("codes", codes, "dot")
     numbers = target.reshape(rows.n_rows, codes.dim)
     if dtype != "float32":
         numbers = _arrays.allocate(numbers.shape, np.float32)
-    codes.grid.restore(rows.typed, numbers, workers)  # type: ignore[union-attr]
+    grid.restore(rows.typed, numbers, workers)
     if dtype != "float32":
         _core.convert((numbers, "float32"), dtype, workers, target)
 
@@ -568,7 +574,7 @@ def _on_grid(
         if value is None:
             raise ValueError(f"{name}: expected one per row, got none")
         numbers[name] = _grids.row_numbers(name, value, source)
-    return make(data, columns, precision, scope="row", grid=grid, **numbers)  # type: ignore[arg-type]
+    return make(data, columns, precision, scope="row", grid=grid, **numbers)
 
 
 def _size(n_bytes: int) -> str:

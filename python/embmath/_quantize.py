@@ -123,7 +123,7 @@ def quantize(
            [ 64]], dtype=uint8)
     >>> rows = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
     >>> em.quantize(rows, "pca", bits=2)
-    <embmath.Codes: 1000 x 64, pca, 2 bits, 24000 bytes, rotation 33792 bytes>
+    <embmath.Codes: 1000 rows x 64, pca, 2 bits, 24000 bytes, rotation 33792 bytes>
     """
     name = _arguments.choice("precision", precision, tuple(PRECISIONS))
     kind = PRECISIONS[name].kind
@@ -337,9 +337,7 @@ def _quantize_rotated(
     if report is not None:
         report(1.0)
     shaped = {"step": _shaped(source, step), "offset": _shaped(source, offset)}
-    return Codes(
-        _shaped(source, data), rows.n_cols, precision, scope="row", grid=grid, **shaped
-    )
+    return Codes(_shaped(source, data), rows.n_cols, precision, scope="row", grid=grid, **shaped)
 
 
 def _default_rotation(precision: str, rows: _arrays.Input) -> Rotation:

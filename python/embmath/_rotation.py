@@ -293,10 +293,7 @@ def fit_rotation(
         else _arguments.integer("sample", sample, at_least=1)
     )
     total, mean, scatter = 0, np.zeros(d), np.zeros((d, d))
-    for part in _sampled(rows, wanted, seed):
-        if normalize:
-            lengths = np.linalg.norm(part, axis=1, keepdims=True)
-            part = part / np.where(lengths > 0, lengths, 1.0)
+    for part in _sampled(rows, wanted, seed, normalize):
         total += len(part)
         mean += part.sum(axis=0)
         scatter += part.T @ part
@@ -384,17 +381,19 @@ def hadamard(rows: npt.NDArray[np.float64]) -> None:
     rows /= np.sqrt(np.float64(n))
 
 
-def sample_mean(x: Array) -> npt.NDArray[np.float64]:
+def sample_mean(x: Array, normalize: bool = False) -> npt.NDArray[np.float64]:
     """About the mean of rows: that of some of them; zeros of none."""
     rows = _arrays.as_rows(_arrays.read("x", x, allowed=_FLOATS))
     total, mean = 0, np.zeros(rows.n_cols)
-    for part in _sampled(rows, _LEAST_SAMPLE, 0):
+    for part in _sampled(rows, _LEAST_SAMPLE, 0, normalize):
         total += len(part)
         mean += part.sum(axis=0)
     return mean / max(total, 1)
 
 
-def _sampled(rows: _arrays.Input, wanted: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+def _sampled(
+    rows: _arrays.Input, wanted: int, seed: int, normalize: bool
+) -> Iterator[npt.NDArray[np.float64]]:
     """Rows chosen at random, those that are finite and not too long, some at a time."""
     chosen = np.arange(rows.n_rows)
     if wanted < rows.n_rows:
@@ -403,4 +402,8 @@ def _sampled(rows: _arrays.Input, wanted: int, seed: int) -> Iterator[npt.NDArra
     for first in range(0, len(chosen), _CHUNK):
         part = _arrays.as_float64(rows, chosen[first : first + _CHUNK])
         with np.errstate(over="ignore", invalid="ignore"):
-            yield part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
+            part = part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
+        if normalize:
+            lengths = np.linalg.norm(part, axis=1, keepdims=True)
+            part /= np.where(lengths > 0, lengths, 1.0)
+        yield part
