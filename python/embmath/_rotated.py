@@ -82,8 +82,10 @@ class RotatedGrid:
 
     @property
     def bits(self) -> float:
-        """Bits per dimension."""
-        return 8 * self.row_bytes / self.rotation.d
+        """Bits per dimension, without what fills up a last block of less than 16."""
+        sizes = _block_sizes(self.rotation.dims)
+        pairs = zip(self.widths.tolist(), sizes, strict=True)
+        return float(sum(width * size for width, size in pairs) / self.rotation.d)
 
     @property
     def n_coords(self) -> int:
@@ -116,9 +118,8 @@ def fitted_grid(rotation: Rotation, bits: object) -> RotatedGrid:
     if not 0 < wanted <= _MOST_BITS:
         raise ValueError(f"bits: must be above 0 and at most {_MOST_BITS}, got {wanted}")
     variances = _block_variances(rotation)
-    n_planes = max(1, round(wanted * rotation.d / BLOCK))
-    widths = _allocated(variances, n_planes)
     sizes = _block_sizes(rotation.dims)
+    widths = _allocated(variances, sizes, wanted * rotation.d)
     total = math.fsum(v * n for v, n, w in zip(variances, sizes, widths, strict=True) if w)
     scale = 1 / math.sqrt(total)
     steps = [
@@ -151,8 +152,8 @@ def _block_variances(rotation: Rotation) -> list[float]:
     return [mean / largest for mean in means] if largest > 0 else [1.0] * len(means)
 
 
-def _allocated(variances: list[float], n_planes: int) -> list[int]:
-    """Bits per block, each plane of bits to the block that it helps most; no more than help.
+def _allocated(variances: list[float], sizes: list[int], n_bits: float) -> list[int]:
+    """Bits of each block's coordinates, one more for the block that it helps most; none is useless.
 
     The error of a score is <q, e>: of a variance v of rows and w of queries, a block adds
     w v lost(bits). Queries spread like rows in general (w = v), like none of the axes next to one
@@ -163,10 +164,13 @@ def _allocated(variances: list[float], n_planes: int) -> list[int]:
     weights = [v * math.sqrt(v) for v in variances]  # a power might differ between machines
     heap = [(-w * (_LOST[0] - _LOST[1]), i) for i, w in enumerate(weights)]
     heapq.heapify(heap)
-    for _ in range(n_planes):
-        gain, i = heap[0] if heap else (0.0, 0)
-        if not gain:
-            break
+    left = n_bits + 1e-6
+    while heap and heap[0][0]:
+        i = heap[0][1]
+        if left < sizes[i] and any(widths):
+            heapq.heappop(heap)
+            continue
+        left -= sizes[i]
         widths[i] = b = widths[i] + 1
         if b == _MOST_BITS:
             heapq.heappop(heap)

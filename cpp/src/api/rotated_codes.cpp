@@ -62,7 +62,7 @@ struct BlockSums {
 };
 
 struct RowNumbers {
-    float scale, offset;
+    float scale = 0.0F, offset = 0.0F;
 };
 
 // With x' = x - m, unit direction u = m / |m| and grid points g, all in coordinates: x^ = s g + b u has
@@ -141,7 +141,8 @@ void quantize_rotated(const MatrixView& x, const AxesView& view, const RotatedGr
                  sums.along_row, sums.product});
             for (int lane = 0; lane < count; ++lane) {
                 const std::int64_t row = first + block + lane;
-                const RowNumbers found = scaler(rotator.sq_norm(block + lane), sums, lane);
+                const bool is_zero = rotator.is_zero(block + lane);  // and must not point anywhere by rounding
+                const RowNumbers found = is_zero ? RowNumbers{} : scaler(rotator.sq_norm(block + lane), sums, lane);
                 scale[row] = found.scale;
                 offset[row] = found.offset;
                 const bool is_finite = std::isfinite(rotator.sq_norm(block + lane)) && std::isfinite(found.scale) && std::isfinite(found.offset);

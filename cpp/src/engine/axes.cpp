@@ -27,6 +27,7 @@ AxesRotator::AxesRotator(const kernel::KernelTable& table, const Axes& axes, con
       rows_(rows),
       packed_(axes.n_cols() * kBlockRows),
       y_(axes.n_groups() * kGroup * kRows),
+      max_abs_(kRows),
       blocks_(axes.n_cols() * kRows),
       sq_norms_(kRows),
       scratch_(rows.scratch_bytes(kBlockRows)) {}
@@ -47,10 +48,10 @@ void AxesRotator::center(std::int64_t first, int n, int block) {
     const void* rows[kBlockRows];
     for (int i = 0; i < n; ++i) indices[i] = first + i;
     rows_.rows(indices, n, scratch_.data(), rows);
-    alignas(64) float sq_norm[kBlockRows], max_abs[kBlockRows];
+    alignas(64) float sq_norm[kBlockRows];
     const std::size_t n_cols = axes_.n_cols();
-    table_.pack[static_cast<int>(rows_.dtype())]({rows, n, n_cols, nullptr, packed_.data(), sq_norm, max_abs});
     const auto start = static_cast<std::size_t>(block * kBlockRows);
+    table_.pack[static_cast<int>(rows_.dtype())]({rows, n, n_cols, nullptr, packed_.data(), sq_norm, max_abs_.data() + start});
     table_.center({packed_.data(), n_cols, axes_.mean(), blocks_.data() + start * n_cols, sq_norms_.data() + start});
 }
 

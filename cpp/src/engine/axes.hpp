@@ -41,6 +41,7 @@ public:
     const float* y() const { return y_.data(); }
     std::size_t stride() const { return stride_; }
     double sq_norm(int row) const { return sq_norms_[static_cast<std::size_t>(row)]; }  // |x - mean|^2
+    bool is_zero(int row) const { return max_abs_[static_cast<std::size_t>(row)] == 0.0F; }
 
 private:
     void center(std::int64_t first, int n, int block);
@@ -49,7 +50,7 @@ private:
     const Axes& axes_;
     const RowReader& rows_;
     std::size_t stride_ = kRows;
-    runtime::AlignedArray<float> packed_, y_;
+    runtime::AlignedArray<float> packed_, y_, max_abs_;
     runtime::AlignedArray<double> blocks_, sq_norms_;
     runtime::AlignedArray<std::byte> scratch_;
 };
