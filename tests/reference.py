@@ -455,11 +455,10 @@ def with_rest(x: Any, axes: Array) -> Array:
 
 
 def rotated_codes(
-    x: Any, axes: Array, mean: Array, widths: Array, steps: Array, direction: Array
+    x: Any, axes: Array, mean: Array, n_coded: int, widths: Array, steps: Array, direction: Array
 ) -> tuple[Array, Array, Array]:
-    """Bit planes, scale and offset of rows; coordinates without a width come last."""
+    """Bit planes, scale and offset of rows; ``n_coded`` coordinates, then those without codes."""
     y, sq_row = on_axes(x, axes, mean)
-    n_coded = min(16 * len(widths), len(axes) - (len(axes) > 16 * len(widths)))
     sums = {name: np.zeros(len(y)) for name in ("length", "gg", "gu", "yu", "gy")}
     for j in range(n_coded):
         sums["length"] += y[:, j].astype(np.float64) ** 2

@@ -51,7 +51,9 @@ def queries_on(grid: em.RotatedGrid, q: np.ndarray) -> np.ndarray:
 
 
 def assert_codes(codes: em.Codes, x: np.ndarray) -> None:
-    expected = reference.rotated_codes(x, codes.grid.axes, codes.rotation.mean, *parts(codes.grid))
+    grid = codes.grid
+    fixed = grid.axes, codes.rotation.mean, grid.coding[3]
+    expected = reference.rotated_codes(x, *fixed, *parts(grid))
     for found, wanted in zip((codes.data, codes.step, codes.offset), expected, strict=True):
         assert_same(found, wanted)
 
