@@ -21,8 +21,8 @@ OVERSAMPLE = {
     "float16": 1.25,
     "bfloat16": 1.25,
 }
-# Rotated codes of so many bits per dimension, and more (MiniLM, 384 dimensions).
-_OVERSAMPLE_BITS = ((3.5, 1.5), (2.5, 2.0), (1.5, 3.0), (0.75, 5.0), (0.0, 10.0))
+# Likewise of rotated codes, by bits per dimension: from so many on.
+_OVERSAMPLE_BITS = ((2.5, 1.5), (1.5, 3.0), (0.9, 7.0), (0.0, 10.0))
 
 # A query that needs more than one row in so many as candidates searches the rows; and all that are
 # left do, where they need more than a quarter as many candidates together as there are rows.
