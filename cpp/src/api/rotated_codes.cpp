@@ -55,6 +55,35 @@ double rest_of(double sq_norm, const float* y, std::size_t n) {
     return rest > 0.0 ? std::sqrt(rest) : rest * 0.0;  // NaN stays
 }
 
+// To pack the axes takes longer than to rotate a few rows. So axes take the place of rows, which can be
+// read as they lie, and rows that of axes: the same products, added in the same order.
+constexpr std::int64_t kFewRows = 32;
+
+void rotate_few(const engine::RowReader& rows, const AxesView& view, bool with_rest, const Execution& execution, float* out) {
+    const auto n_cols = static_cast<std::size_t>(view.n_cols), n_axes = static_cast<std::size_t>(view.n_axes);
+    const auto n_rows = static_cast<std::size_t>(rows.n_rows());
+    const std::size_t width = n_axes + (with_rest ? 1 : 0);
+    runtime::AlignedArray<float> vectors(n_rows * n_cols);
+    runtime::AlignedArray<std::byte> scratch(rows.scratch_bytes(1));
+    const kernel::ConvertFn convert = dispatch::active().convert[static_cast<int>(rows.dtype())][static_cast<int>(Dtype::f32)];
+    for (std::size_t i = 0; i < n_rows; ++i) convert(rows.row(static_cast<std::int64_t>(i), scratch.data()), n_cols, vectors.data() + i * n_cols);
+    const auto row_stride = static_cast<std::int64_t>(n_cols * sizeof(float));
+    const MatrixView vectors_as_rows{view.vectors, view.n_axes, view.n_cols, row_stride, sizeof(float), Dtype::f32};
+    const Axes rows_as_axes({vectors.data(), rows.n_rows(), view.n_cols, nullptr});
+    for_each_rotated(engine::RowReader(vectors_as_rows, view.n_cols), rows_as_axes, execution,
+                     [&](const AxesRotator& rotator, std::int64_t first, int n) {
+        for (std::size_t i = 0; i < n_rows; ++i) {
+            std::copy_n(rotator.y() + i * rotator.stride(), n, out + i * width + static_cast<std::size_t>(first));
+        }
+    });
+    for (std::size_t i = 0; with_rest && i < n_rows; ++i) {
+        double sq_norm = 0.0;
+        const float* row = vectors.data() + i * n_cols;
+        for (std::size_t col = 0; col < n_cols; ++col) sq_norm += static_cast<double>(row[col]) * static_cast<double>(row[col]);
+        out[i * width + n_axes] = static_cast<float>(rest_of(sq_norm, out + i * width, n_axes));
+    }
+}
+
 // Lane by lane, what the encoder adds up.
 struct BlockSums {
     alignas(64) double sq_grid[kernel::kBlockRows], along_grid[kernel::kBlockRows], along_row[kernel::kBlockRows],
@@ -109,6 +138,7 @@ std::int64_t bytes_per_row(const RotatedGrid& grid) {
 void rotate(const MatrixView& x, const AxesView& view, bool with_rest, const Execution& execution, float* out) {
     check_columns(x, view);
     const engine::RowReader rows = api::open_rows(x, view.n_cols);
+    if (rows.n_rows() <= kFewRows && view.mean == nullptr) return rotate_few(rows, view, with_rest, execution, out);
     const Axes axes(view);
     const std::size_t n_axes = axes.n_axes(), width = n_axes + (with_rest ? 1 : 0);
     for_each_rotated(rows, axes, execution, [&](const AxesRotator& rotator, std::int64_t first, int n) {
