@@ -56,7 +56,7 @@ class Codes(Coded):
         What has a grid of its own.
     rounding : {"floor", "nearest", "truncate", "ratio"}
     bits : int
-        Bits of a code; 7 for uint8 codes that end at 127.
+        Bits of a code; 7 for uint8 codes that end at 127. Of "pca" and "rabitq" see `grid`.
     layout : {"interleaved", "split"}
         Of int4.
     signedness : {"none", "offset", "twos_complement"}
