@@ -51,12 +51,23 @@ def signs(family: str, name: str, rows: Array, queries: Array) -> Iterator[Coded
         yield Coded(family, "signs, Hamming", n_bytes, codes.data, bits, "hamming")
 
 
+def allocated(rows: Array, queries: Array) -> Iterator[Coded]:
+    rotation = em.fit_rotation(rows)
+    choices = [("pca", bits, rotation) for bits in (4, 3, 2, 1, 0.5)]
+    choices += [("rabitq", bits, None) for bits in (4, 2, 1)]
+    for precision, bits, given in choices:
+        codes = em.quantize(rows, precision, bits=bits, rotation=given)
+        name = f"{precision}, {bits} bit{'' if bits == 1 else 's'}"
+        yield Coded(precision, name, codes.nbytes / len(codes), codes.dequantize(), queries)
+
+
 def codecs(base: Array, queries: Array) -> Iterator[Coded]:
     d = base.shape[1]
     yield from scalar("scalar", "", base, queries)
     per_dim = em.quantize(base, "uint8", scope="dim", rounding="nearest")
     yield Coded("scalar", "uint8, per dimension", d, per_dim.dequantize(), queries)
     yield from signs("signs", "", base, queries)
+    yield from allocated(base, queries)
     rotation = em.fit_rotation(base, center=False)
     turned, asked = rotation.apply(base), rotation.apply(queries)
     for dims in (d // 2, d // 4, d // 8):

@@ -430,6 +430,101 @@ def rotate(x: Any, mean: Array, axes: Array) -> Array:
     return (np.asarray(x).astype(np.float64) - mean) @ axes.astype(np.float64).T
 
 
+def on_axes(x: Any, axes: Array, mean: Array | None = None) -> tuple[Array, Array]:
+    """Float32 coordinates of ``x - mean``, and its squared lengths: column by column in float64."""
+    with np.errstate(all="ignore"):
+        x = np.asarray(x).astype(np.float32)
+        if mean is not None:
+            x = (x.astype(np.float64) - mean).astype(np.float32)
+        wide, axes = x.astype(np.float64), axes.astype(np.float64)
+        y, sq_norm = np.zeros((len(x), len(axes))), np.zeros(len(x))
+        for column in range(x.shape[1]):
+            y += wide[:, column, None] * axes[:, column]
+            sq_norm += wide[:, column] ** 2
+        return y.astype(np.float32), sq_norm
+
+
+def with_rest(x: Any, axes: Array) -> Array:
+    """``on_axes``, and in a last column the length of what they do not span."""
+    y, sq_norm = on_axes(x, axes)
+    spanned = np.zeros(len(y))
+    for column in y.T.astype(np.float64):
+        spanned += column**2
+    rest = np.sqrt(np.maximum(sq_norm - spanned, 0))
+    return np.concatenate([y, rest[:, None].astype(np.float32)], axis=1)
+
+
+def rotated_codes(
+    x: Any, axes: Array, mean: Array, n_coded: int, widths: Array, steps: Array, direction: Array
+) -> tuple[Array, Array, Array]:
+    """Bit planes, scale and offset of rows; ``n_coded`` coordinates, then those without codes."""
+    y, sq_row = on_axes(x, axes, mean)
+    sums = {name: np.zeros(len(y)) for name in ("length", "gg", "gu", "yu", "gy")}
+    for j in range(n_coded):
+        sums["length"] += y[:, j].astype(np.float64) ** 2
+    with np.errstate(divide="ignore"):
+        shrink = np.where(sums["length"] > 0, 1 / np.sqrt(sums["length"]), 0).astype(np.float32)
+    planes: list[Array] = []
+    u = direction.astype(np.float64)
+    for block, (width, step) in enumerate(zip(widths.tolist(), steps, strict=True)):
+        half = np.float32(2.0 ** (width - 1))
+        words = np.zeros((width, len(y)), np.uint16)
+        for j in range(min(16 * block + 16, n_coded) - 1, 16 * block - 1, -1):
+            place = y[:, j] * shrink * (np.float32(1) / step) + half
+            code = np.clip(place, 0, 2 * half - 1).astype(np.int64)
+            point = (code.astype(np.float32) + (np.float32(0.5) - half)) * step
+            wide, here = point.astype(np.float64), y[:, j].astype(np.float64)
+            sums["gg"] += wide * wide
+            sums["gu"] += wide * u[j]
+            sums["gy"] += wide * here
+            sums["yu"] += here * u[j]
+            for p in range(width):
+                words[p] |= ((code >> p & 1) << (j % 16)).astype(np.uint16)
+        planes.extend(words)
+    for j in range(n_coded, len(axes)):
+        sums["yu"] += y[:, j].astype(np.float64) * u[j]
+    scale, offset = _row_numbers(sums, sq_row, u, mean)
+    is_zero = ~np.asarray(x).astype(np.float32).any(axis=1)
+    scale[is_zero] = offset[is_zero] = 0
+    data = np.stack(planes, axis=1).astype("<u2").view(np.uint8) if len(y) else None
+    return np.zeros((0, 2 * int(widths.sum())), np.uint8) if data is None else data, scale, offset
+
+
+def _row_numbers(
+    sums: dict[str, Array], sq_row: Array, u: Array, mean: Array
+) -> tuple[Array, Array]:
+    sq_u = sum((value * value for value in u.tolist()), 0.0)
+    inverse = 1 / sq_u if sq_u else 0.0
+    sq_grid = sums["gg"] - sums["gu"] * sums["gu"] * inverse
+    sq_rest = sq_row - sums["yu"] * sums["yu"] * inverse
+    agrees = sums["gy"] - sums["gu"] * sums["yu"] * inverse > 0
+    is_scaled = agrees & (sq_rest > 0) & (sq_grid > 2.0**-40 * sums["gg"])
+    with np.errstate(all="ignore"):
+        scale = np.where(is_scaled, np.sqrt(sq_rest / sq_grid), 0).astype(np.float32)
+    if not sq_u:
+        return scale[:, None], np.zeros_like(scale)[:, None]
+    length = np.sqrt(sum((value * value for value in mean.tolist()), 0.0))
+    offset = (sums["yu"] - scale.astype(np.float64) * sums["gu"]) * inverse + length
+    return scale[:, None], offset.astype(np.float32)[:, None]
+
+
+def rotated_coordinates(
+    data: Array, scale: Array, offset: Array, widths: Array, steps: Array, direction: Array
+) -> Array:
+    """What codes stand for on their axes, as searches see it: ``direction`` has every column."""
+    out = offset * direction
+    bits = (data.view("<u2")[:, :, None] >> np.arange(16) & 1).astype(np.float32)
+    first = 0
+    for block, (width, step) in enumerate(zip(widths.tolist(), steps, strict=True)):
+        weights = np.float32(2.0) ** np.arange(width, dtype=np.float32)
+        points = (bits[:, first : first + width] * weights[:, None]).sum(axis=1)
+        points += np.float32(0.5 - 2.0 ** (width - 1))
+        columns = slice(16 * block, min(16 * block + 16, out.shape[1]))
+        out[:, columns] += (points * step * scale)[:, : columns.stop - columns.start]
+        first += width
+    return out
+
+
 def assert_all_same(actual: Any, expected: tuple[Array, ...]) -> None:
     """``assert_same`` for results of several arrays, by field name."""
     for name, wanted in zip(expected._fields, expected, strict=True):  # type: ignore[attr-defined]

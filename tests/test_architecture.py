@@ -36,8 +36,8 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
-        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotation", "_runtime", "_search"),
-        *("_similarity", "_transform", "_types"),
+        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotated", "_rotation", "_runtime"),
+        *("_search", "_similarity", "_transform", "_types"),
     },
     "__main__": {"_cli"},
     "_arguments": {"_arrays", "_types"},
@@ -59,8 +59,9 @@ ALLOWED_IMPORTS = {
     "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
     "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_device"}
-    | {"_grids", "_precisions", "_types"},
-    "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_types"},
+    | {"_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_rotated", "_rotation"}
+    | {"_types"},
     "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
@@ -70,7 +71,8 @@ ALLOWED_IMPORTS = {
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
     "_precisions": set(),
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_device", "_grids", "_precisions"}
-    | {"_types"},
+    | {"_rotated", "_rotation", "_types"},
+    "_rotated": {"_arguments", "_core", "_rotation"},
     "_rotation": {"_arguments", "_arrays", "_files", "_similarity", "_types"},
     "_runtime": {"_arguments", "_arrays", "_core", "_device", "_search"},
     "_query": {"_arguments", "_arrays", "_code_rows", "_core", "_types"},

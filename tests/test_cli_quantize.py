@@ -175,7 +175,7 @@ def test_progress_of_both_passes(saved: Path, monkeypatch: pytest.MonkeyPatch) -
         (("corpus.npy", "--to", "int8", "--out", "codes.npz"), ".safetensors"),
         (("corpus.npy", "--to", "int8", "--out", OUT, "--scope", "all"), "invalid choice"),
         (("corpus.npy", "--to", "int8", "--out", OUT, "--dims", "0"), "at least 1"),
-        (("corpus.npy", "--to", "uint8", "--out", OUT, "--bits", "6"), "invalid choice"),
+        (("corpus.npy", "--to", "uint8", "--out", OUT, "--bits", "few"), "expected a number"),
         (("corpus.npy", "--to", "int8", "--out", OUT, "--quantile", "most"), "--quantile"),
     ],
 )

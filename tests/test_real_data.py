@@ -200,6 +200,25 @@ def test_recall_of_decoded_codes(data):
     assert recall(precision="bfloat16") > 0.98
 
 
+def test_recall_of_rotated_codes(data):
+    """Two bits on principal axes keep nearly what int4 keeps; a random rotation keeps less."""
+    q, x = data
+    truth = em.search(q, x, 10, "dot").indices
+    rotation = em.fit_rotation(x)
+
+    def recall(precision, bits, rotation=None):
+        codes = em.quantize(x, precision, bits=bits, rotation=rotation)
+        found = em.search(q, codes, 10, "dot").indices
+        return np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(truth, found, strict=True)])
+
+    assert recall("pca", 0.5, rotation) > 0.64
+    assert recall("pca", 1, rotation) > 0.79
+    assert recall("pca", 2, rotation) > 0.9
+    assert recall("pca", 4, rotation) > 0.965
+    assert recall("rabitq", 1) > 0.72
+    assert recall("rabitq", 4) > 0.94
+
+
 def test_queries_find_themselves(data):
     """A corpus row asked for comes back first, unless an equal row has a lower index."""
     _, x = data

@@ -77,6 +77,7 @@ decltype(auto) run_released(int threads, const py::object& progress, const Funct
 
 void bind_index(py::module_& m);
 void bind_quantize(py::module_& m);
+void bind_rotated_codes(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_search(py::module_& m);
 void bind_select(py::module_& m);

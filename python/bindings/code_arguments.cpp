@@ -15,10 +15,12 @@ Rounding parse_rounding(const std::string& name) {
 }
 
 Coding::Kind parse_kind(const std::string& name) {
+    if (name == "rotated") return Coding::Kind::rotated;
     return name == "scalar" ? Coding::Kind::scalar : name == "signs" ? Coding::Kind::signs : Coding::Kind::bits;
 }
 
 std::int64_t bytes_per_row(const Coding& coding) {
+    if (coding.kind == Coding::Kind::rotated) return embmath::bytes_per_row(coding.rotated);
     if (coding.kind != Coding::Kind::scalar) return (coding.dim + 7) / 8;
     return coding.grid.format.is_packed ? (coding.dim + 1) / 2 : coding.dim;
 }
@@ -44,6 +46,22 @@ CodeGrid code_grid(const std::optional<py::array>& minimum, const py::array& ste
     return {minimum ? floats(*minimum) : nullptr, floats(step), parse_scope(scope), code_format(format)};
 }
 
+RotatedGrid rotated_grid(const RotatedArrays& arrays) {
+    const auto& [widths, steps, direction, n_coded] = arrays;
+    const RotatedGrid grid{widths.data(), steps.data(), direction.data(), n_coded, direction.size()};
+    const std::int64_t n_blocks = (n_coded + kGridBlock - 1) / kGridBlock;
+    if (n_coded < 1 || n_coded > grid.n_coords || widths.size() != n_blocks || steps.size() != n_blocks) {
+        throw ValueError("codes: expected a width and a step for each of " + std::to_string(n_blocks) + " blocks of " +
+                         std::to_string(grid.n_coords) + " coordinates, got " + std::to_string(widths.size()) + " and " +
+                         std::to_string(steps.size()));
+    }
+    for (std::int64_t i = 0; i < n_blocks; ++i) {
+        if (grid.widths[i] >= 1 && grid.widths[i] <= kMostWidth) continue;
+        throw ValueError("codes: expected widths from 1 to 8, got " + std::to_string(grid.widths[i]));
+    }
+    return grid;
+}
+
 RowsArgument::RowsArgument(const py::tuple& rows)
     : view_(matrix_view({rows[0].cast<py::array>(), rows[1].cast<std::string>()})) {
     if (rows.size() == 2) return;
@@ -52,10 +70,9 @@ RowsArgument::RowsArgument(const py::tuple& rows)
     coding.kind = parse_kind(given[0].cast<std::string>());
     coding.dim = given[1].cast<std::int64_t>();
     if (coding.kind == Coding::Kind::scalar) {
-        const auto minimum = given[2].cast<std::optional<py::array>>();
-        const auto step = given[3].cast<py::array>();
-        coding.grid = code_grid(minimum, step, given[4].cast<std::string>(), given[5].cast<Format>());
-        check_sizes(minimum, step);
+        read_scalar(given);
+    } else if (coding.kind == Coding::Kind::rotated) {
+        read_rotated(given);
     } else {
         coding.flip = given[2].cast<std::uint8_t>();
     }
@@ -63,6 +80,27 @@ RowsArgument::RowsArgument(const py::tuple& rows)
         throw ValueError("codes: expected " + std::to_string(bytes_per_row(coding)) + " bytes per row of " +
                          std::to_string(coding.dim) + " dimensions, got " + std::to_string(view_.n_cols));
     }
+}
+
+void RowsArgument::read_scalar(const py::tuple& given) {
+    const auto minimum = given[2].cast<std::optional<py::array>>();
+    const auto step = given[3].cast<py::array>();
+    coding_->grid = code_grid(minimum, step, given[4].cast<std::string>(), given[5].cast<Format>());
+    check_sizes(minimum, step);
+}
+
+void RowsArgument::read_rotated(const py::tuple& given) {
+    Coding& coding = *coding_;
+    coding.rotated = rotated_grid(given[2].cast<RotatedArrays>());
+    const auto scale = given[3].cast<Dense<float>>(), offset = given[4].cast<Dense<float>>();
+    const std::int64_t n_coords = coding.rotated.n_coords;
+    if (scale.size() != view_.n_rows || offset.size() != view_.n_rows || coding.dim < n_coords || coding.dim > n_coords + 1) {
+        throw ValueError("codes: expected a scale and an offset for each of " + std::to_string(view_.n_rows) + " rows and " +
+                         std::to_string(n_coords) + " coordinates, got " + std::to_string(scale.size()) + ", " +
+                         std::to_string(offset.size()) + " and " + std::to_string(coding.dim));
+    }
+    coding.scale = scale.data();
+    coding.offset = offset.data();
 }
 
 // Codes are a dataclass: anybody can put one together.

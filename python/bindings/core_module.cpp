@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
     bind_select(m);
     bind_transform(m);
     bind_quantize(m);
+    bind_rotated_codes(m);
 }

@@ -17,7 +17,8 @@ from ._codes import Codes, dequantize
 from ._funnel import funnel_search
 from ._index import Index
 from ._quantize import fit_ranges, quantize
-from ._rotation import Rotation, fit_rotation
+from ._rotated import RotatedGrid
+from ._rotation import Rotation, fit_rotation, random_rotation
 from ._runtime import (
     __version__,
     dtypes,
@@ -53,6 +54,7 @@ __all__ = [
     "Index",
     "RangeResult",
     "Residuals",
+    "RotatedGrid",
     "Rotation",
     "TopK",
     "__version__",
@@ -72,6 +74,7 @@ __all__ = [
     "pack_bits",
     "pack_int4",
     "quantize",
+    "random_rotation",
     "range_search",
     "rescore",
     "search",

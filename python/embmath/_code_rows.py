@@ -11,6 +11,7 @@ from ._precisions import FLIPS, PRECISIONS
 from ._types import Coded, Residuals
 
 _BIT_METRICS = ("hamming", "jaccard")
+_ROTATED_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
 
 
 def read(name: str, value: object, metric: str) -> _arrays.Input:
@@ -28,6 +29,8 @@ def read(name: str, value: object, metric: str) -> _arrays.Input:
         return source._replace(coding=("bits", value.dim, FLIPS[value.signedness]))
     if kind == "float":
         return source
+    if kind == "rotated":
+        return _read_rotated(name, value, source, metric)
     if kind == "bits":
         return source._replace(coding=("signs", value.dim, FLIPS[value.signedness]))
     if value.step is None or value.scope is None:
@@ -63,12 +66,23 @@ def read_pair(
         kind, dim, flip = a.coding or ("bits", 8 * a.n_cols, 0)
         a = a._replace(coding=(kind, dim, flip ^ b.coding[2]))
         b = b._replace(coding=(*b.coding[:2], 0))
+    if "rotated" in (_kind(a), _kind(b)):
+        return _read_on_axes(values, a, b)
     return _plain(a), _plain(b)
+
+
+def check_dims(codes: object, dims: int | None) -> None:
+    """Rotated coordinates have no leading columns of the rows."""
+    if dims is not None and isinstance(codes, Coded) and codes.grid is not None:
+        raise ValueError(f"dims: {codes.precision} codes stand for whole rows, got {dims}")
 
 
 def take(source: _arrays.Input, rows: npt.NDArray[np.intp]) -> _arrays.Input:
     """Some of the rows, copied."""
     part = source._replace(array=source.array[rows])
+    if _kind(source) == "rotated":
+        kind, dim, grid, scale, offset = source.coding  # type: ignore[misc]
+        return part._replace(coding=(kind, dim, grid, scale[rows], offset[rows]))
     if source.coding is None or source.coding[0] != "scalar" or source.coding[4] != "row":
         return part
     kind, dim, minimum, step, scope, form = source.coding
@@ -117,6 +131,50 @@ def _above(values: npt.NDArray[np.float64]) -> float:
     """No smaller than any of them before they were rounded to float32, nor than their quotients."""
     largest = float(values.max(initial=0.0))
     return math.inf if math.isnan(largest) else largest * (1 + 2**-20) + 2**-140
+
+
+def _kind(source: _arrays.Input) -> str | None:
+    return None if source.coding is None else source.coding[0]
+
+
+def _read_rotated(name: str, codes: Coded, source: _arrays.Input, metric: str) -> _arrays.Input:
+    if metric not in _ROTATED_METRICS:
+        raise ValueError(
+            f"metric: {name} are {codes.precision} codes, which take a metric that rotations keep: "
+            f"{', '.join(_ROTATED_METRICS)}; got {metric!r}"
+        )
+    if codes.grid is None or codes.step is None or codes.offset is None:
+        raise ValueError(f"{name}: {codes.precision} codes need grid, step and offset")
+    scale, offset = _numbers(codes.step), _numbers(codes.offset)
+    coding = ("rotated", codes.grid.n_coords, codes.grid.coding, scale, offset)
+    return source._replace(coding=coding)
+
+
+def _read_on_axes(
+    values: tuple[Any, Any], a: _arrays.Input, b: _arrays.Input
+) -> tuple[_arrays.Input, _arrays.Input]:
+    """Both on the axes of b; where these are columns, a, which is smaller as a rule, is decoded.
+
+    Axes are orthonormal, and a last coordinate has the length of what they do not span: products
+    and distances to what codes stand for are as they were.
+    """
+    if _kind(a) == "rotated":
+        if _kind(b) == "rotated" and a.coding[2] is b.coding[2]:  # type: ignore[index]
+            return a, b
+        out = _arrays.allocate((a.n_rows, values[0].dim), np.float32)
+        values[0].grid.restore(a.typed, out)
+        a = a._replace(array=out, dtype="float32", coding=None)
+    if _kind(b) != "rotated":
+        return a, _plain(b)
+    grid, d = values[1].grid, values[1].dim
+    if a.n_cols != d:
+        raise ValueError(f"{b.name}: expected {a.n_cols} columns like {a.name}, got {d}")
+    if a.dtype in ("int8", "uint8") and a.coding is None:
+        raise TypeError(
+            f"{a.name}: expected floats beside {values[1].precision} codes, got {a.dtype}"
+        )
+    _core.require_memory(4 * a.n_rows * grid.n_coords, f"{a.name} on the axes of {b.name}")
+    return a._replace(array=grid.rotate(a.typed), dtype="float32", coding=None), b
 
 
 def _plain(source: _arrays.Input) -> _arrays.Input:

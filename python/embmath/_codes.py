@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from . import _arguments, _arrays, _bson, _code_rows, _core, _device, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
+from ._rotated import RotatedGrid
+from ._rotation import Rotation
 from ._types import (
     Array,
     Coded,
@@ -38,19 +40,23 @@ class Codes(Coded):
     dim : int
         Dimensions of a row.
     precision : str
-        "int8", "uint8", "int4", "binary", "ubinary", "float16" or "bfloat16".
+        "int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16", "pca" or "rabitq".
     step, minimum : array of float32 or None
         A code stands for ``place * step + minimum``, place being the code counted from the lowest
         (``code + 128`` of int8 codes with a minimum). Both broadcast against unpacked codes: (d,)
         for scope "dim", (n, 1) for "row", (1,) for "global". `minimum` is None for int8 codes
-        around 0: ``code * step``.
+        around 0: ``code * step``. Of "pca" and "rabitq" codes `step` scales a row's grid points.
+    offset : array of float32, (n, 1), or None
+        Of "pca" and "rabitq": a row's component along the mean's direction that grid points leave.
+    grid : RotatedGrid or None
+        Likewise: the rotation, and bits and steps of its coordinates.
     ranges : array of float32, (2, d) or (2, 1), or None
         Minimum and maximum per dimension or of all, to quantize more rows on the same grid.
     scope : {"dim", "row", "global"} or None
         What has a grid of its own.
     rounding : {"floor", "nearest", "truncate", "ratio"}
     bits : int
-        Bits of a code; 7 for uint8 codes that end at 127.
+        Bits of a code; 7 for uint8 codes that end at 127. Of "pca" and "rabitq" see `grid`.
     layout : {"interleaved", "split"}
         Of int4.
     signedness : {"none", "offset", "twos_complement"}
@@ -86,6 +92,8 @@ class Codes(Coded):
     signedness: Signedness = "none"
     metadata: Mapping[str, str] = field(default_factory=dict)
     residuals: Residuals | None = None
+    offset: Array | None = None
+    grid: RotatedGrid | None = None
 
     @classmethod
     def from_data(
@@ -102,6 +110,8 @@ class Codes(Coded):
         bits: int = 8,
         layout: Layout = "interleaved",
         signedness: Signedness | None = None,
+        grid: RotatedGrid | None = None,
+        offset: Array | None = None,
     ) -> "Codes":
         """Wrap codes that were made elsewhere; nothing is copied.
 
@@ -109,7 +119,8 @@ class Codes(Coded):
         ----------
         data : array, (n, width) or (width,)
             int8 for "int8"; uint8 for "uint8", "int4" and "ubinary"; int8 or, with signedness
-            "none", uint8 for "binary"; float16 or bfloat16 (also as uint16) for those.
+            "none", uint8 for "binary", "pca" and "rabitq"; float16 or bfloat16 (also as uint16) for
+            those.
         precision : str
         dim : int, optional
             Dimensions of a row, where packed codes leave it open; default: all that fit.
@@ -130,6 +141,9 @@ class Codes(Coded):
             Of int4.
         signedness : {"none", "offset", "twos_complement"}, optional
             Of binary; default "offset" for int8, "none" for uint8.
+        grid : RotatedGrid
+            Of "pca" and "rabitq", which also need `step` and `offset` of every row.
+        offset : array, (n,) or (n, 1)
 
         Returns
         -------
@@ -151,15 +165,23 @@ class Codes(Coded):
         name = _arguments.choice("precision", precision, tuple(PRECISIONS))
         kind = PRECISIONS[name]
         if _arrays.is_on_device(data):
-            grid = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
+            _grids.reject_rotated("data", name)
+            given = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
             form = {"bits": bits, "layout": layout, "signedness": signedness}
             found = _device.backend().codes_from_data(
-                data, name, dim, grid | {"rounding": rounding}, form
+                data, name, dim, given | {"rounding": rounding}, form
             )
             return cast(Codes, found)
         allowed = (*kind.dtypes, "uint16") if name == "bfloat16" else kind.dtypes
         source = _arrays.read("data", data, allowed=allowed)
         width = _arrays.as_rows(source).n_cols
+        if kind.kind == "rotated":
+            given = {"ranges": ranges, "minimum": minimum, "scope": scope, "rounding": rounding}
+            _grids.reject_given(name, given)
+            _grids.check_layout(name, layout, 0)
+            _grids.check_signedness(name, signedness)
+            return _on_grid(cls, precision, source, data, dim, grid, step, offset)
+        _grids.reject_given(name, {"grid": grid, "offset": offset})
         columns = kind.dim(width) if dim is None else _arguments.integer("dim", dim, at_least=0)
         if kind.width(columns) != width:
             raise ValueError(
@@ -258,7 +280,9 @@ class Codes(Coded):
         Notes
         -----
         Tensors: ``data``, and ``ranges`` (from which minimum and step follow) or ``step`` and
-        ``minimum``; strings: the other attributes by name, the caller's as ``user.<key>``.
+        ``minimum``; of rotated codes ``step``, ``offset``, and the rotation (``mean``, ``basis``,
+        ``variance``) with ``widths`` and ``steps`` of its blocks; strings: the other attributes by
+        name, the caller's as ``user.<key>``.
         Residuals are not saved: :meth:`with_residuals` makes them again.
 
         Examples
@@ -364,6 +388,11 @@ class Codes(Coded):
         >>> round(em.quantize(rows, "int8").with_residuals(rows).residuals.euclidean, 4)
         0.0039
         """
+        if self.grid is not None:
+            raise ValueError(
+                f"codes: {self.precision} codes are searched in rounded rotated coordinates, which "
+                "have no certificate; search with rescore= alone, or use int8 or int4 codes"
+            )
         exact = _arrays.matrix("rows", rows, FLOATS)
         codes = _code_rows.read("codes", self, "euclidean")
         if exact.array.shape != (codes.n_rows, codes.n_cols):
@@ -375,14 +404,19 @@ class Codes(Coded):
         return replace(self, residuals=found)
 
     @property
+    def rotation(self) -> Rotation | None:
+        """What "pca" and "rabitq" rotated the rows by."""
+        return None if self.grid is None else self.grid.rotation
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """(n, dim), or (dim,) of a single row."""
         return (*self.data.shape[:-1], self.dim)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the codes and of the numbers that belong to them."""
-        arrays = (self.data, self.step, self.minimum)
+        """Bytes of the codes and of the numbers that belong to them, less those of a rotation."""
+        arrays = (self.data, self.step, self.minimum, self.offset)
         return sum(_arrays.n_bytes(array) for array in arrays if array is not None)
 
     def __len__(self) -> int:
@@ -399,15 +433,20 @@ class Codes(Coded):
             raise IndexError("codes: expected rows (an index, a slice, a 1-D array)")
         if self.scope != "row":
             return replace(self, data=data)
-        step, minimum = (None if a is None else a[rows] for a in (self.step, self.minimum))
-        return replace(self, data=data, step=step, minimum=minimum)
+        names = ("step", "minimum", "offset")
+        found = {name: getattr(self, name) for name in names}
+        parts: dict[str, Any] = {
+            name: None if array is None else array[rows] for name, array in found.items()
+        }
+        return replace(self, data=data, **parts)
 
     def __repr__(self) -> str:
         rows = "1 row" if self.data.ndim == 1 else f"{len(self)} rows"
-        scope = "" if self.scope is None else f", scope {self.scope}"
-        nbytes = self.nbytes
-        size = f"{nbytes} bytes" if nbytes < 2**16 else f"{nbytes / 2**20:.1f} MiB"
-        return f"<embmath.Codes: {rows} x {self.dim}, {self.precision}{scope}, {size}>"
+        how, size = "" if self.scope is None else f", scope {self.scope}", _size(self.nbytes)
+        if self.grid is not None:
+            how = f", {self.grid.bits:.3g} bits"
+            size += f", rotation {_size(self.grid.nbytes)}"
+        return f"<embmath.Codes: {rows} x {self.dim}, {self.precision}{how}, {size}>"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         stored = _arrays.as_embeddings(_memory(self.data), PRECISIONS[self.precision].dtypes[0])
@@ -495,6 +534,8 @@ def dequantize(
         _core.unpack_bits(rows.typed, codes.dim, flip, name, workers, target)
     elif kind == "float":
         _core.convert(rows.typed, name, workers, target)
+    elif codes.grid is not None:
+        _restore(codes, codes.grid, name, workers, target)
     else:
         if codes.step is None or codes.scope is None:
             raise ValueError("codes: cannot be decoded without ranges or a step (see from_data)")
@@ -506,6 +547,48 @@ def dequantize(
         place = (minimum, _numbers(codes.step), codes.scope, form, is_centered)
         _core.dequantize(rows.typed, codes.dim, *place, name, workers, target)
     return _arrays.wrap_as(source, target, name) if out is None else out
+
+
+def _restore(
+    codes: Codes, grid: RotatedGrid, dtype: str, workers: int, target: npt.NDArray[Any]
+) -> None:
+    rows = _code_rows.read("codes", codes, "dot")
+    numbers = target.reshape(rows.n_rows, codes.dim)
+    if dtype != "float32":
+        numbers = _arrays.allocate(numbers.shape, np.float32)
+    grid.restore(rows.typed, numbers, workers)
+    if dtype != "float32":
+        _core.convert((numbers, "float32"), dtype, workers, target)
+
+
+def _on_grid(
+    make: type[Codes],
+    precision: Precision,
+    source: _arrays.Input,
+    data: Array,
+    dim: int | None,
+    grid: object,
+    step: object,
+    offset: object,
+) -> Codes:
+    if not isinstance(grid, RotatedGrid):
+        raise TypeError(f"grid: expected a RotatedGrid, got {type(grid).__name__}")
+    columns = grid.rotation.d
+    if dim is not None and _arguments.integer("dim", dim, at_least=0) != columns:
+        raise ValueError(f"dim: expected {columns} like the rotation, got {dim}")
+    width = _arrays.as_rows(source).n_cols
+    if width != grid.row_bytes:
+        raise ValueError(f"data: expected {grid.row_bytes} columns like the grid, got {width}")
+    numbers = {}
+    for name, value in {"step": step, "offset": offset}.items():
+        if value is None:
+            raise ValueError(f"{name}: expected one per row, got none")
+        numbers[name] = _grids.row_numbers(name, value, source)
+    return make(data, columns, precision, scope="row", grid=grid, **numbers)
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes} bytes" if n_bytes < 2**16 else f"{n_bytes / 2**20:.1f} MiB"
 
 
 def _with_grid(

@@ -1,6 +1,7 @@
 """Codes as a file: their arrays as tensors, their conventions as strings, each stored once.
 
-Ranges give minimum and step, so a file has either the one or the others. What is valid is decided
+Ranges give minimum and step, so a file has either the one or the others; rotated codes come with
+their rotation and with widths and steps of its blocks. What is valid is decided
 in one place, ``Codes.from_data``: a file is read through it, and must then hold exactly what would
 be saved of the codes it gave. Codes come in as arguments and are made by `build`, not by import:
 ``_codes`` imports this module, when it is needed.
@@ -13,12 +14,16 @@ from typing import Any, Literal
 
 from . import _arguments, _arrays, _files
 from ._precisions import PRECISIONS
+from ._rotated import RotatedGrid
+from ._rotation import Rotation
 from ._types import FileFormatError, Progress
 
 # What follows is a key of the caller's, so every key is free.
 _USER = "user."
 # Starts keys that a later minor schema may add, as it starts names of tensors.
 _LATER = "_"
+_ROTATION = ("mean", "basis", "variance")
+_BLOCKS = ("widths", "steps")
 
 
 def save(
@@ -79,9 +84,12 @@ def _build(
 
 def _arrays_of(codes: Any) -> dict[str, Any]:
     """What is stored, as NumPy sees it."""
-    names = ("data", "step", "minimum") if codes.ranges is None else ("data", "ranges")
+    names = ("data", "step", "minimum", "offset") if codes.ranges is None else ("data", "ranges")
     allowed = (*_arrays.EMBEDDING_DTYPES, "uint16")
     arrays = {name: getattr(codes, name) for name in names}
+    if codes.grid is not None:
+        arrays |= {name: getattr(codes.grid, name) for name in _BLOCKS}
+        arrays |= {name: getattr(codes.rotation, name) for name in _ROTATION}
     return {
         name: _arrays.read(name, array, allowed).array
         for name, array in arrays.items()
@@ -90,6 +98,8 @@ def _arrays_of(codes: Any) -> dict[str, Any]:
 
 
 def _fields_of(codes: Any) -> dict[str, str]:
+    if codes.grid is not None:
+        return {"precision": codes.precision, "dim": str(codes.dim)}
     names = ("precision", "dim", "bits", "layout", "signedness", "rounding")
     fields = {name: str(getattr(codes, name)) for name in names}
     return fields if codes.scope is None else fields | {"scope": str(codes.scope)}
@@ -97,15 +107,27 @@ def _fields_of(codes: Any) -> dict[str, str]:
 
 def _arguments_of(arrays: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     """What ``Codes.from_data`` takes; options that mean nothing for a precision it would refuse."""
+    kind = PRECISIONS.get(fields["precision"])
+    if kind is not None and kind.kind == "rotated":
+        return _rotated_arguments(arrays, fields)
     given: dict[str, Any] = {name: arrays.get(name) for name in ("ranges", "minimum", "step")}
     given |= {name: _field(fields, name) for name in ("layout", "signedness")}
     given["dim"] = _integer(fields, "dim")
-    kind = PRECISIONS.get(fields["precision"])
     if kind is not None and kind.kind == "scalar":
         given |= {"rounding": _field(fields, "rounding"), "scope": fields.get("scope")}
     if fields["precision"] == "uint8":
         given["bits"] = _integer(fields, "bits")
     return given
+
+
+def _rotated_arguments(arrays: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    for name in (*_ROTATION, *_BLOCKS):
+        if name not in arrays:
+            raise ValueError(f"{name}: expected a tensor of this name, got none")
+    rotation = Rotation(*(arrays[name] for name in _ROTATION))
+    grid = RotatedGrid(rotation, *(arrays[name] for name in _BLOCKS))
+    given = {name: arrays.get(name) for name in ("step", "offset")}
+    return given | {"dim": _integer(fields, "dim"), "grid": grid}
 
 
 def _described(

@@ -185,6 +185,26 @@ def quantize(x: _Typed, ranges: _Array, format: _Format, threads: int, out: _Arr
 def quantize_rows(
     x: _Typed, format: _Format, threads: int, out: _Array, minimum: _Array | None, step: _Array
 ) -> None: ...
+def rotate(
+    x: _Rows,
+    axes: _Array,
+    mean: _Array | None,
+    with_rest: bool,
+    threads: int,
+    progress: Callable[[float], object] | None,
+    out: _Array,
+) -> None: ...
+def quantize_rotated(
+    x: _Typed,
+    axes: _Array,
+    mean: _Array | None,
+    grid: tuple[_Array, _Array, _Array, int],
+    threads: int,
+    progress: Callable[[float], object] | None,
+    out: _Array,
+    scale: _Array,
+    offset: _Array,
+) -> None: ...
 def dequantize(
     codes: _Typed,
     n_cols: int,

@@ -105,9 +105,24 @@ def given_grid(
     return numbers | {"scope": scope}
 
 
+def row_numbers(name: str, value: Any, source: _arrays.Input) -> Array:
+    """A finite float32 number for each row, in a column."""
+    read = _arrays.read(name, value, (*FLOATS, "int64")).array
+    convert = np.asarray if source.is_numpy else np.array
+    with np.errstate(over="ignore"):
+        array = convert(read, np.float32).ravel()
+    shape = (*source.array.shape[:-1], 1)
+    n_rows = int(np.prod(shape))
+    if array.size != n_rows:
+        raise ValueError(f"{name}: expected {n_rows} elements, got {array.size}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    return source.wrap(array.reshape(shape))
+
+
 def check_bits(precision: str, bits: object) -> int:
     """7 or 8 for uint8; all others have their own."""
-    count = _arguments.integer("bits", bits, at_least=7, at_most=8)
+    count = 8 if bits is None else _arguments.integer("bits", bits, at_least=7, at_most=8)
     if count == 7 and precision != "uint8":
         raise ValueError(f"bits: must be 8 for {precision} (only uint8 codes can have 7), got 7")
     return count if precision == "uint8" else PRECISIONS[precision].bits
@@ -133,6 +148,15 @@ def check_signedness(precision: str, signedness: object, dtype: str | None = Non
         wanted = "uint8" if found == "none" else "int8"
         raise TypeError(f"data: expected dtype {wanted} for signedness {found!r}, got {dtype}")
     return found
+
+
+def reject_rotated(name: str, precision: str) -> None:
+    """Refuse what is computed on the host only."""
+    if PRECISIONS[precision].kind == "rotated":
+        raise TypeError(
+            f"{name}: {precision!r} codes are made and kept on the host, got a tensor on a device "
+            "(pass .cpu())"
+        )
 
 
 def reject_given(precision: str, options: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 class Precision(NamedTuple):
     """How the codes of a precision are stored and which conventions apply to them."""
 
-    kind: str  # "scalar": a uniform grid; "bits": signs; "float": a narrower float
-    bits: int  # per dimension
+    kind: str  # "scalar": a uniform grid; "bits": signs; "float": a narrower float; "rotated"
+    bits: int  # per dimension; 0: the grid says (_rotated.py)
     dtypes: tuple[str, ...]  # of the stored array; the first is what quantize makes
     signedness: tuple[str, ...] = ("none",)  # of the bytes of packed bits; the first is the default
 
@@ -31,6 +31,8 @@ PRECISIONS = {
     "ubinary": Precision("bits", 1, ("uint8",)),
     "float16": Precision("float", 16, ("float16",)),
     "bfloat16": Precision("float", 16, ("bfloat16",)),
+    "pca": Precision("rotated", 0, ("uint8",)),
+    "rabitq": Precision("rotated", 0, ("uint8",)),
 }
 
 # Applied to each byte of packed bits by exclusive or; 0x80 is "minus 128".

@@ -6,10 +6,11 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _core, _device, _grids
+from . import _arguments, _arrays, _core, _device, _grids, _rotated
 from ._codes import Codes
 from ._precisions import FLIPS, FLOATS, PRECISIONS
-from ._types import Array, Layout, Precision, Rounding, Scope, Signedness
+from ._rotation import Rotation, fit_rotation, random_rotation, sample_mean
+from ._types import Array, Layout, Precision, Progress, Rounding, Scope, Signedness
 
 
 def quantize(
@@ -21,13 +22,15 @@ def quantize(
     scope: Scope | None = None,
     rounding: Rounding | None = None,
     quantile: float | None = None,
-    bits: int = 8,
+    bits: float | None = None,
+    rotation: Rotation | None = None,
     layout: Layout = "interleaved",
     signedness: Signedness | None = None,
     threshold: Literal["gt", "ge"] = "gt",
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Codes:
-    """Rows as codes of 1 to 16 bits per dimension.
+    """Rows as codes of a fraction of a bit to 16 bits per dimension.
 
     Without further arguments every row has a grid of its own ("int8": ``code * step`` with step =
     max|x| / 127): nothing to calibrate, codes of a row that do not depend on other rows, and the
@@ -38,8 +41,13 @@ def quantize(
     ----------
     x : array, (n, d) or (d,)
         float16, bfloat16, float32 or float64.
-    precision : {"int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16"}
-        "binary" and "ubinary": one bit per dimension, most significant first, as int8 and uint8.
+    precision : str
+        "int8", "uint8", "int4", "float16", "bfloat16". "binary" and "ubinary": one bit per
+        dimension, most significant first, as int8 and uint8. "pca": coordinates on principal axes,
+        each block of 16 with as many bits as it deserves [1]_: the most accurate codes there are
+        here for up to 4 bits per dimension. "rabitq": the same bits for all coordinates after a
+        random rotation [2]_, without training. Both keep a row's length and its component along
+        the mean, in eight bytes per row.
     ranges : array, (2, d), (2, 1) or (2,), optional
         Minimum and maximum, per dimension or of all, that the codes are spread over; what lies
         outside gets the first or the last code, NaN the first.
@@ -59,8 +67,13 @@ def quantize(
         - "ratio": (x - minimum) / (maximum - minimum) * (2**bits - 1), rounded down (FAISS).
     quantile : float, optional
         Take ranges from this central share of the calibration rows: 0.99 cuts 0.5 % at either end.
-    bits : {8, 7}
-        7: uint8 codes from 0 to 127 (Qdrant).
+    bits : float, optional
+        "pca": per dimension on average, above 0 and up to 8 (default 2). "rabitq": 1 (default) to
+        8. "uint8": 8 (default) or 7, codes from 0 to 127 (Qdrant).
+    rotation : Rotation, optional
+        Of "pca" and "rabitq". Default: :func:`fit_rotation` of x, or :func:`random_rotation` about
+        the mean of x. Codes of different calls compare, and more rows join others, with one and the
+        same: ``codes.rotation``.
     layout : {"interleaved", "split"}
         Of int4, see :func:`pack_int4`.
     signedness : {"none", "offset", "twos_complement"}, optional
@@ -70,6 +83,8 @@ def quantize(
     threshold : {"gt", "ge"}
         A bit is set where x > 0 (default), or where x >= 0 (vLLM). NaN gives 0.
     threads : int, optional
+    progress : callable, optional
+        Called with the fraction done, some thirty times a second, from the calling thread.
 
     Returns
     -------
@@ -79,12 +94,19 @@ def quantize(
     ------
     TypeError, ValueError
         Naming the argument, what came and what is allowed; for rows without finite range (scope
-        "row"), NaN or infinity among the rows that ranges are taken from.
+        "row", "pca", "rabitq"), NaN or infinity among the rows that ranges are taken from.
 
     Notes
     -----
-    O(n d), limited by memory bandwidth. The same codes on every instruction set. 16-bit floats are
-    rounded once, to nearest, ties to even.
+    O(n d), limited by memory bandwidth; "pca" and "rabitq" O(n d^2) float64 multiplications. The
+    same codes on every instruction set. 16-bit floats are rounded once, to nearest, ties to even.
+
+    References
+    ----------
+    .. [1] J. Huang, P. Schultheiss, "Block quantization of correlated Gaussian random variables",
+       1963.
+    .. [2] J. Gao, C. Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical error
+       bound for approximate nearest neighbor search", 2024.
 
     Examples
     --------
@@ -99,6 +121,9 @@ def quantize(
     >>> em.quantize(x, "ubinary").data
     array([[128],
            [ 64]], dtype=uint8)
+    >>> rows = np.random.default_rng(0).standard_normal((1000, 64), dtype=np.float32)
+    >>> em.quantize(rows, "pca", bits=2)
+    <embmath.Codes: 1000 rows x 64, pca, 2 bits, 24000 bytes, rotation 33792 bytes>
     """
     name = _arguments.choice("precision", precision, tuple(PRECISIONS))
     kind = PRECISIONS[name].kind
@@ -110,16 +135,41 @@ def quantize(
     if kind != "bits" and how != "gt":
         raise ValueError(f"threshold: means nothing for {name}, got {how!r}")
     if _arrays.is_on_device(x):
+        _grids.reject_rotated("x", name)
+        _grids.reject_given(name, {"rotation": rotation})
         stored = {"bits": bits, "layout": layout, "signedness": signedness}
         options = given | stored | {"threshold": how}
         return cast(Codes, _device.backend().quantize(x, name, options))
     source = _arrays.read("x", x, allowed=FLOATS)
     rows = _arrays.as_rows(source)
+    report = _arguments.progress(progress)
+    workers = _arguments.threads(threads)
+    if kind == "rotated":
+        _grids.check_layout(name, layout, rows.n_cols)
+        _grids.check_signedness(name, signedness)
+        return _quantize_rotated(precision, source, rows, bits, rotation, workers, report)
+    _grids.reject_given(name, {"rotation": rotation})
     signs = _grids.check_signedness(name, signedness)
     width = _grids.check_bits(name, bits)
     order = _grids.check_layout(name, layout, rows.n_cols)
     empty = Codes(None, rows.n_cols, precision, bits=width, layout=order, signedness=signs)
-    workers = _arguments.threads(threads)
+    codes = _on_grids(empty, source, rows, given, how, workers)
+    if report is not None:
+        report(1.0)
+    return codes
+
+
+def _on_grids(
+    empty: Codes,
+    source: _arrays.Input,
+    rows: _arrays.Input,
+    given: dict[str, Any],
+    how: str,
+    workers: int,
+) -> Codes:
+    """Codes of a precision that takes one pass, at the speed of memory."""
+    name, rounding = empty.precision, given["rounding"]
+    kind = PRECISIONS[name].kind
     if kind == "bits":
         return _pack(empty, source, rows, how, workers)
     if kind == "float":
@@ -135,7 +185,7 @@ def quantize(
     codes = replace(empty, scope=found, rounding=rule)  # type: ignore[arg-type]
     if limits is None:
         return _quantize_rows(codes, source, rows, workers)
-    form = _grids.code_format(name, width, False, rule, order)
+    form = _grids.code_format(name, empty.bits, False, rule, empty.layout)
     target = _target(codes, rows)
     _core.quantize(rows.typed, limits, form, workers, target)
     grid = _grids.ranges_grid(limits, found, form[0], source)
@@ -268,6 +318,43 @@ def _quantize_rows(codes: Codes, source: _arrays.Input, rows: _arrays.Input, wor
         step=source.wrap(step.reshape(shape)),
         minimum=None if minimum is None else source.wrap(minimum.reshape(shape)),
     )
+
+
+def _quantize_rotated(
+    precision: Precision,
+    source: _arrays.Input,
+    rows: _arrays.Input,
+    bits: object,
+    rotation: Rotation | None,
+    workers: int,
+    report: Progress | None,
+) -> Codes:
+    if rotation is None:
+        rotation = _default_rotation(precision, rows)
+    elif not isinstance(rotation, Rotation):
+        raise TypeError(f"rotation: expected a Rotation, got {type(rotation).__name__}")
+    if rotation.d != rows.n_cols:
+        raise ValueError(f"rotation: expected one of {rows.n_cols} columns, got {rotation.d}")
+    make = _rotated.fitted_grid if precision == "pca" else _rotated.even_grid
+    grid = make(rotation, bits)
+    data = _arrays.allocate((rows.n_rows, grid.row_bytes), np.uint8)
+    step, offset = (np.empty((rows.n_rows, 1), np.float32) for _ in range(2))
+    _core.quantize_rotated(
+        rows.typed, grid.axes, rotation.mean, grid.coding, workers, report, data, step, offset
+    )
+    if report is not None:
+        report(1.0)
+    shaped = {"step": _shaped(source, step), "offset": _shaped(source, offset)}
+    return Codes(_shaped(source, data), rows.n_cols, precision, scope="row", grid=grid, **shaped)
+
+
+def _default_rotation(precision: str, rows: _arrays.Input) -> Rotation:
+    if rows.n_cols == 0:
+        raise ValueError(f"x: expected at least one column for {precision}, got none")
+    array = _arrays.as_embeddings(rows.array, rows.dtype)
+    if precision == "pca":
+        return fit_rotation(array)
+    return random_rotation(rows.n_cols, mean=sample_mean(array))
 
 
 def _pack(

@@ -24,6 +24,8 @@ class Query:
         names: tuple[str, str] = ("queries", "corpus"),
     ) -> None:
         self.metric = _arguments.choice("metric", metric, METRICS)
+        for rows in (queries, corpus):
+            _code_rows.check_dims(rows, dims)
         self.queries, self.corpus = _code_rows.read_pair(names, (queries, corpus), self.metric)
         self.n_cols = _arguments.dims(dims, self.queries, self.corpus)
         self.wrap = _arrays.wrapper(self.queries, self.corpus)

@@ -1,9 +1,11 @@
 """Principal axes: coordinates in which a few leading ones say most."""
 
 import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _arguments, _arrays
 from ._similarity import similarity
@@ -18,12 +20,14 @@ _CHUNK = 4096
 _MOST_SQUARE = 1e290  # of a row's length: all their sums are finite
 _LEADING_SHARE = 0.75  # isotropic rows: 0.5
 _MIXED = 64  # coordinates that codes share a step over
+_ROUNDS = 4  # of a random rotation
+_HALF_ROOT = np.sqrt(0.5)
 
 
 class Rotation:
     """Orthonormal axes sorted by variance: ``y = (x - mean) @ basis.T``.
 
-    Made by :func:`fit_rotation`.
+    Made by :func:`fit_rotation` and :func:`random_rotation`.
 
     Attributes
     ----------
@@ -288,18 +292,8 @@ def fit_rotation(
         if sample is None
         else _arguments.integer("sample", sample, at_least=1)
     )
-    chosen = np.arange(rows.n_rows)
-    if wanted < rows.n_rows:
-        rng = np.random.default_rng(_arguments.integer("seed", seed, at_least=0))
-        chosen = np.sort(rng.choice(rows.n_rows, wanted, replace=False))
     total, mean, scatter = 0, np.zeros(d), np.zeros((d, d))
-    for first in range(0, len(chosen), _CHUNK):
-        part = _arrays.as_float64(rows, chosen[first : first + _CHUNK])
-        with np.errstate(over="ignore", invalid="ignore"):
-            part = part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
-        if normalize:
-            lengths = np.linalg.norm(part, axis=1, keepdims=True)
-            part /= np.where(lengths > 0, lengths, 1.0)
+    for part in _sampled(rows, wanted, seed, normalize):
         total += len(part)
         mean += part.sum(axis=0)
         scatter += part.T @ part
@@ -318,3 +312,98 @@ def fit_rotation(
     else:
         variance, vectors = (part[..., ::-1] for part in np.linalg.eigh(scatter))
     return Rotation(mean, vectors.T[:n_dims], np.maximum(variance[:n_dims], 0.0))
+
+
+def random_rotation(dim: int, *, seed: int = 0, mean: Array | None = None) -> Rotation:
+    """A random rotation: no coordinate says more than another, whatever the rows are.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of what is rotated.
+    seed : int
+    mean : array, (dim,), optional
+        What is subtracted first; default: zeros.
+
+    Returns
+    -------
+    Rotation
+        The same to the bit on every machine.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what is allowed.
+
+    Notes
+    -----
+    O(dim^2 log dim). Four rounds of random signs, a Hadamard matrix on as many leading, then
+    trailing, coordinates as it fits, and one turn by 45 degrees of the first half into the second.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rotation = em.random_rotation(6)
+    >>> np.abs(rotation.basis @ rotation.basis.T - np.eye(6)).max() < 1e-6
+    np.True_
+    """
+    d = _arguments.integer("dim", dim, at_least=1)
+    raw = np.random.PCG64(_arguments.integer("seed", seed, at_least=0)).random_raw(_ROUNDS * d)
+    signs = np.where(raw >> np.uint64(63), -1.0, 1.0).reshape(_ROUNDS, d)
+    columns = np.eye(d)
+    size = 1 << (d.bit_length() - 1)
+    for step in range(_ROUNDS):
+        columns *= signs[step][:, np.newaxis]
+        part = columns[:size] if step % 2 == 0 else columns[d - size :]
+        hadamard(part)
+        half = d // 2
+        low, high = columns[:half].copy(), columns[d - half :].copy()
+        columns[:half] = (low + high) * _HALF_ROOT
+        columns[d - half :] = (low - high) * _HALF_ROOT
+    shift = np.zeros(d)
+    if mean is not None:
+        given = _arrays.read("mean", mean, allowed=_FLOATS)
+        if given.array.shape != (d,):
+            raise ValueError(f"mean: expected shape ({d},), got {given.array.shape}")
+        shift = _arrays.as_float64(given, np.arange(d))
+    return Rotation(shift, columns, np.ones(d))
+
+
+def hadamard(rows: npt.NDArray[np.float64]) -> None:
+    """The rows, a power of two of them, times the orthonormal Hadamard matrix, in place."""
+    n, width = rows.shape[-2:]
+    half = 1
+    while half < n:
+        pairs = rows.reshape(-1, n // (2 * half), 2, half, width)
+        low, high = pairs[:, :, 0].copy(), pairs[:, :, 1].copy()
+        pairs[:, :, 0], pairs[:, :, 1] = low + high, low - high
+        half *= 2
+    rows /= np.sqrt(np.float64(n))
+
+
+def sample_mean(x: Array, normalize: bool = False) -> npt.NDArray[np.float64]:
+    """About the mean of rows: that of some of them; zeros of none."""
+    rows = _arrays.as_rows(_arrays.read("x", x, allowed=_FLOATS))
+    total, mean = 0, np.zeros(rows.n_cols)
+    for part in _sampled(rows, _LEAST_SAMPLE, 0, normalize):
+        total += len(part)
+        mean += part.sum(axis=0)
+    return mean / max(total, 1)
+
+
+def _sampled(
+    rows: _arrays.Input, wanted: int, seed: int, normalize: bool
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Rows chosen at random, those that are finite and not too long, some at a time."""
+    chosen = np.arange(rows.n_rows)
+    if wanted < rows.n_rows:
+        rng = np.random.default_rng(_arguments.integer("seed", seed, at_least=0))
+        chosen = np.sort(rng.choice(rows.n_rows, wanted, replace=False))
+    for first in range(0, len(chosen), _CHUNK):
+        part = _arrays.as_float64(rows, chosen[first : first + _CHUNK])
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = part[np.einsum("ij,ij->i", part, part) < _MOST_SQUARE]
+        if normalize:
+            lengths = np.linalg.norm(part, axis=1, keepdims=True)
+            part /= np.where(lengths > 0, lengths, 1.0)
+        yield part

@@ -52,7 +52,10 @@ def search(
     corpus : array or Codes, (n, d)
         Memory-mapped arrays are read in place. Codes of any precision are decoded a few rows at a
         time: the results are those of ``search(queries, codes.dequantize())``, bit for bit, hence
-        approximate as to the rows that the codes were made of. "hamming" and "jaccard" compare
+        approximate as to the rows that the codes were made of. Those of "pca" and "rabitq" are
+        compared in their rotated coordinates, float32, with the queries rotated likewise: the same
+        up to that rounding, exact for the coordinates, for metrics that rotations keep (not
+        "manhattan") and whole rows (not `dims`). "hamming" and "jaccard" compare
         binary codes bit by bit, with each other or with packed bits (uint8), whatever their
         signedness.
     k : int
@@ -76,7 +79,8 @@ def search(
         The rows that the codes were made of, also memory-mapped: ``k * oversample`` candidates are
         chosen by codes, and the best of these by their exact scores.
     oversample : float, optional
-        At least 1. Default: 4 for bits, 2 for int4, 1.5 for int8 and uint8, 1.25 for 16-bit floats.
+        At least 1. Default: 4 for bits, 2 for int4, 1.5 for int8 and uint8, 1.25 for 16-bit floats;
+        for "pca" and "rabitq" 7 at one bit per dimension, 3 at two, 1.5 from three on.
     exact : bool, optional
         Go on until the results are proven to be ``search(queries, rescore)``, bit for bit: queries
         for which the error of the codes leaves a doubt get more candidates, or search the rows.
@@ -227,7 +231,7 @@ def _search_twice(
         raise ValueError(
             f"rescore: expected {query.corpus.n_rows} rows like the codes, got {rows.corpus.n_rows}"
         )
-    factor = _two_pass.oversampling(oversample, codes.precision)
+    factor = _two_pass.oversampling(oversample, codes)
     permitted = query.mask(mask)
     todo = _two_pass.Asked(k, factor, is_proven, permitted, asked.options)
     available = max(rows.corpus.n_rows - asked.options["exclude_self"], 0)

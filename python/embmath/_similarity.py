@@ -234,6 +234,8 @@ class _Pair(NamedTuple):
 
     @classmethod
     def read(cls, a: Array, b: Array, dims: int | None, metric: str) -> "_Pair":
+        for rows in (a, b):
+            _code_rows.check_dims(rows, dims)
         left, right = _code_rows.read_pair(("a", "b"), (a, b), metric)
         return cls(left, right, _arguments.dims(dims, left, right))
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _arguments, _certificate, _code_rows, _core
 from ._query import Query
-from ._types import Residuals
+from ._types import Coded, Residuals
 
 # Candidates per result that find nearly all of them (recall 0.99 and more at k = 10 of sentence
 # embeddings; bits need most, and gain little beyond).
@@ -21,6 +21,8 @@ OVERSAMPLE = {
     "float16": 1.25,
     "bfloat16": 1.25,
 }
+# Likewise of rotated codes, by bits per dimension: from so many on.
+_OVERSAMPLE_BITS = ((2.5, 1.5), (1.5, 3.0), (0.9, 7.0), (0.0, 10.0))
 
 # A query that needs more than one row in so many as candidates searches the rows; and all that are
 # left do, where they need more than a quarter as many candidates together as there are rows.
@@ -205,10 +207,12 @@ def _forecast(early: Numbers, late: Numbers, lacking: Numbers, count: int) -> Nu
     return np.asarray(np.maximum(wanted, 2.0 * count))
 
 
-def oversampling(value: object, precision: str) -> float:
+def oversampling(value: object, codes: Coded) -> float:
     """Candidates per result: given, or what suits the precision."""
     if value is None:
-        return OVERSAMPLE[precision]
+        if codes.grid is None:
+            return OVERSAMPLE[codes.precision]
+        return next(factor for bits, factor in _OVERSAMPLE_BITS if codes.grid.bits >= bits)
     factor = _arguments.number("oversample", value)
     if not 1 <= factor <= 2**20:
         raise ValueError(f"oversample: must be between 1 and 2**20, got {factor}")

@@ -16,7 +16,9 @@ DistanceMetric: TypeAlias = Literal[
 ]
 Mode: TypeAlias = Literal["largest", "smallest"]
 NanPolicy: TypeAlias = Literal["raise", "rank_last"]
-Precision: TypeAlias = Literal["int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16"]
+Precision: TypeAlias = Literal[
+    "int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16", "pca", "rabitq"
+]
 Scope: TypeAlias = Literal["dim", "row", "global"]
 Rounding: TypeAlias = Literal["floor", "nearest", "truncate", "ratio"]
 Layout: TypeAlias = Literal["interleaved", "split"]
@@ -39,6 +41,8 @@ class Coded:
     precision: Precision
     step: Array | None
     minimum: Array | None
+    offset: Array | None
+    grid: Any
     scope: Scope | None
     rounding: Rounding
     bits: int

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "embmath/rotated_codes.hpp"
 #include "embmath/runtime.hpp"
 #include "embmath/types.hpp"
 
@@ -44,12 +45,16 @@ struct Coding {
     enum class Kind : std::uint8_t {
         scalar,  // float32 numbers on a grid
         signs,   // -1 and 1 as float32, a bit each
-        bits     // packed bits, for the metrics that take them
+        bits,    // packed bits, for the metrics that take them
+        rotated  // float32 coordinates on orthonormal axes
     };
     Kind kind = Kind::scalar;
     std::int64_t dim = 0;    // dimensions of a row
     CodeGrid grid;           // of scalar codes
     std::uint8_t flip = 0;   // of signs and bits: applied to each byte by exclusive or
+    RotatedGrid rotated{};   // `dim` may be one more than its coordinates: zeros, what no axis spans
+    const float* scale = nullptr;   // of rotated codes, per row
+    const float* offset = nullptr;  // likewise
 };
 
 // steps[i] = (high[i] - low[i]) / levels in float32, 1 where that is 0.

@@ -34,7 +34,11 @@ Decoder::Decoder(const kernel::KernelTable& table, const Coding& coding, Dtype s
       n_cols_(static_cast<std::size_t>(n_cols)),
       dim_(static_cast<std::size_t>(coding.dim)),
       grid_(coding.grid),
-      flip_(coding.flip) {
+      flip_(coding.flip),
+      rotated_(coding.rotated),
+      scale_(coding.scale),
+      offset_(coding.offset) {
+    if (kind_ == Coding::Kind::rotated) direction_ = padded<float>(rotated_.direction, static_cast<std::size_t>(rotated_.n_coords));
     if (kind_ != Coding::Kind::scalar) return;
     decode_ = (stored == Dtype::i8 ? table.decode_i8 : table.decode_u8)[static_cast<int>(to)];
     common_ = arguments_of(grid_);
@@ -53,6 +57,7 @@ void Decoder::decode(const void* codes, std::int64_t index, std::byte* scratch, 
     switch (kind_) {
         case Coding::Kind::scalar: return decode_scalar(codes, index, scratch, out);
         case Coding::Kind::bits: return unflip(codes, out);
+        case Coding::Kind::rotated: return decode_rotated(codes, index, static_cast<float*>(out));
         case Coding::Kind::signs: break;
     }
     table_.unpack_bits[static_cast<int>(to_)](static_cast<const std::uint8_t*>(codes), n_cols_, flip_, out);
@@ -82,6 +87,14 @@ void Decoder::decode_scalar(const void* codes, std::int64_t index, std::byte* sc
     decode_(args);
 }
 
+void Decoder::decode_rotated(const void* codes, std::int64_t index, float* out) const {
+    const auto n_coded = static_cast<std::size_t>(rotated_.n_coded), n_coords = static_cast<std::size_t>(rotated_.n_coords);
+    const float offset = offset_[index];
+    table_.decode_rotated({static_cast<const std::uint8_t*>(codes), n_coded, rotated_.widths, rotated_.steps, direction_.data(),
+                           scale_[index], offset, out});
+    for (std::size_t j = n_coded; j < n_cols_; ++j) out[j] = j < n_coords ? offset * direction_[j] : 0.0F;
+}
+
 // The bits behind the last dimension count as 0, whatever the codes hold there.
 void Decoder::unflip(const void* codes, void* out) const {
     const auto* from = static_cast<const std::uint8_t*>(codes);
@@ -91,6 +104,7 @@ void Decoder::unflip(const void* codes, void* out) const {
 }
 
 bool Decoder::shares_grid(std::int64_t row, std::int64_t other) const {
+    if (kind_ == Coding::Kind::rotated) return scale_[row] == scale_[other] && offset_[row] == offset_[other];
     if (kind_ != Coding::Kind::scalar || grid_.scope != Scope::row) return true;
     return grid_.step[row] == grid_.step[other] &&
            (grid_.minimum == nullptr || grid_.minimum[row] == grid_.minimum[other]);

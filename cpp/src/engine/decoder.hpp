@@ -47,6 +47,7 @@ public:
 private:
     bool is_packed() const { return kind_ == Coding::Kind::scalar && grid_.format.is_packed; }
     void decode_scalar(const void* codes, std::int64_t index, std::byte* scratch, void* out) const;
+    void decode_rotated(const void* codes, std::int64_t index, float* out) const;
     void unflip(const void* codes, void* out) const;
 
     const kernel::KernelTable& table_;
@@ -58,6 +59,9 @@ private:
     kernel::DecodeFn decode_ = nullptr;
     kernel::DecodeArgs common_{};
     runtime::AlignedArray<double> starts_, steps_;  // of columns, or of all
+    RotatedGrid rotated_;
+    const float *scale_, *offset_;
+    runtime::AlignedArray<float> direction_;
 };
 
 }  // namespace embmath::engine

@@ -10,6 +10,8 @@
 #include "kernel/epilogue.hpp"
 #include "kernel/pack.hpp"
 #include "kernel/quantize.hpp"
+#include "kernel/rotate.hpp"
+#include "kernel/rotated_codes.hpp"
 #include "kernel/rows.hpp"
 #include "kernel/table.hpp"
 #include "kernel/tile.hpp"
@@ -101,6 +103,14 @@ constexpr void add_bits(KernelTable& table) {
     table.canonical[static_cast<int>(CanonicalOp::jaccard)][kBits] = &count_bits<I, CanonicalOp::jaccard>;
 }
 
+template <class I>
+constexpr void add_rotated(KernelTable& table) {
+    table.center = &center<I>;
+    table.rotate = &rotate<I>;
+    table.encode_rotated = &encode_rotated<I>;
+    table.decode_rotated = &decode_rotated<I>;
+}
+
 template <isa::Isa I>
 constexpr KernelTable make_table() {
     KernelTable table{};
@@ -110,6 +120,7 @@ constexpr KernelTable make_table() {
     add_codecs<I, core::F16, core::BF16, core::F32, core::F64>(table);
     add_encode<I, core::F16, core::BF16, core::F32, core::F64, core::U8>(table);
     add_bits<I>(table);
+    add_rotated<I>(table);
     table.tile[static_cast<int>(TileOp::dot)] = &tile<I, DotStep<I>>;
     table.tile[static_cast<int>(TileOp::sqdiff)] = &tile<I, SqDiffStep<I>>;
     table.tile[static_cast<int>(TileOp::absdiff)] = &tile<I, AbsDiffStep<I>>;

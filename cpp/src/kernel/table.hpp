@@ -93,6 +93,53 @@ struct DecodeArgs {
     void* out;
 };
 
+inline constexpr int kAxisGroup = 4;  // axes that are packed side by side
+
+// x' = x - mean, rounded to float32, of a packed block.
+struct CenterArgs {
+    const float* block;   // [n_cols][16]
+    std::size_t n_cols;
+    const double* mean;   // null: zeros
+    double* out;          // [n_cols][16]
+    double* sq_norm;      // 16: |x'|^2
+};
+
+// Packed blocks times axes: y[axis][row].
+struct RotateArgs {
+    const double* blocks;  // [n_blocks][n_cols][16]
+    std::size_t n_blocks;
+    std::size_t n_cols;
+    const double* axes;    // [n_groups][n_cols][kAxisGroup]
+    std::size_t n_groups;
+    float* y;              // [n_groups * kAxisGroup][ld]
+    std::size_t ld;
+};
+
+// Codes of up to 16 rotated rows (embmath/rotated_codes.hpp), and sums over their coordinates y, their grid
+// points g and the direction.
+struct RotatedEncodeArgs {
+    const float* y;        // [n_coords][ld], a row per column
+    std::size_t ld;
+    int n_rows;
+    std::size_t n_coded, n_coords;
+    const std::uint8_t* widths;
+    const float* steps;
+    const float* direction;
+    std::uint8_t* codes;
+    std::size_t row_bytes;
+    double *sq_grid, *along_grid, *along_row, *product;  // 16 each: |g|^2, <g,u>, <y,u>, <g,y>
+};
+
+struct RotatedDecodeArgs {
+    const std::uint8_t* codes;
+    std::size_t n_coded;
+    const std::uint8_t* widths;
+    const float* steps;
+    const float* direction;  // up to a multiple of 16
+    float scale, offset;
+    float* out;
+};
+
 struct RowRange {
     float low, high;
     bool is_finite;  // every element is
@@ -198,6 +245,10 @@ using ConvertFn = void (*)(const void* row, std::size_t n_cols, void* out) noexc
 using RowRangeFn = RowRange (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead) noexcept;
 // Widens the ranges of the columns (padded to a multiple of 16); returns whether all elements are finite.
 using ColumnRangesFn = bool (*)(const void* row, std::size_t n_cols, std::ptrdiff_t ahead, float* low, float* high) noexcept;
+using CenterFn = void (*)(const CenterArgs&) noexcept;
+using RotateFn = void (*)(const RotateArgs&) noexcept;
+using EncodeRotatedFn = void (*)(const RotatedEncodeArgs&) noexcept;
+using DecodeRotatedFn = void (*)(const RotatedDecodeArgs&) noexcept;
 using PackBitsFn = void (*)(const BitArgs&) noexcept;
 using UnpackBitsFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, std::uint8_t flip, void* out) noexcept;
 using NibblesFn = void (*)(const std::uint8_t* codes, std::size_t n_cols, NibbleLayout layout, std::uint8_t* out) noexcept;
@@ -227,6 +278,10 @@ struct KernelTable {
     UnpackBitsFn unpack_bits[kDtypeCount];
     NibblesFn pack_nibbles, unpack_nibbles;
     StreamFn scale_streamed[kDtypeCount];
+    CenterFn center;
+    RotateFn rotate;
+    EncodeRotatedFn encode_rotated;
+    DecodeRotatedFn decode_rotated;
 };
 
 }  // namespace embmath::kernel

@@ -29,6 +29,15 @@ def at_least(minimum: int) -> Callable[[str], int]:
 positive_int = at_least(1)
 
 
+def number(text: str) -> float:
+    """Return an int where the text is one, else a float."""
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+
+
 def named(suffix: str) -> Callable[[str], str]:
     """Return the argument type of files whose name ends so."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import embmath as em
 from embmath import _codes_file, _files
+from embmath._rotation import sample_mean
 
 Array = NDArray[Any]
 Report = Callable[[float], object] | None
@@ -53,8 +54,10 @@ class Encoder:
         self._options = dict(options)
         self._quantile = quantile
         self._normalize = normalize
+        if precision in ("pca", "rabitq"):
+            self._options["rotation"] = self._rotation()
         # Of no rows: says which conventions apply, and refuses what does not go together.
-        self.codes = em.quantize(rows[:0], precision, quantile=quantile, **options)
+        self.codes = em.quantize(rows[:0], precision, quantile=quantile, **self._options)
         if quantile is not None and normalize:
             raise ValueError("quantile: needs the rows as they are in the file, not normalized")
 
@@ -84,7 +87,7 @@ class Encoder:
             folder = os.path.dirname(os.path.realpath(path))
             spools = {
                 name: stack.enter_context(tempfile.TemporaryFile(dir=folder))
-                for name in ("step", "minimum")
+                for name in ("step", "minimum", "offset")
                 if self.codes.scope == "row" and getattr(self.codes, name) is not None
             }
             n, stored = len(self._rows), np.asarray(self.codes.data)
@@ -93,6 +96,12 @@ class Encoder:
             for name, spool in spools.items():
                 streams[name] = _files.Blocks("F32", (n, 1), _content(spool))
             _codes_file.save(self.codes, path, None, progress, streams)
+
+    def _rotation(self) -> em.Rotation:
+        if self._precision == "pca":
+            return em.fit_rotation(self._rows, normalize=self._normalize)
+        mean = sample_mean(self._rows, self._normalize)
+        return em.random_rotation(self._rows.shape[1], mean=mean)
 
     def _chunks(self, progress: Report = None) -> Iterator[tuple[int, Array]]:
         """Some rows at a time, after the number of those before them."""

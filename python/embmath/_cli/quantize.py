@@ -13,24 +13,33 @@ from numpy.typing import NDArray
 
 import embmath as em
 from embmath._cli import files
-from embmath._cli.arguments import Commands, add_json_flag, positive_int, safetensors_path
+from embmath._cli.arguments import (
+    Commands,
+    add_json_flag,
+    number,
+    positive_int,
+    safetensors_path,
+)
 from embmath._cli.encode import Encoder
 from embmath._cli.errors import CliError
 from embmath._cli.progress import Bar
 
 _DESCRIPTION = """\
-Write the rows of a file as codes of 1 to 16 bits per dimension.
+Write the rows of a file as codes of a fraction of a bit to 16 bits per dimension.
 The input is .npy (memory-mapped: it may be larger than memory), .npz or .safetensors, one
 embedding per row. The output is for embmath.Codes.load and anything that reads .safetensors.
 """
 _EPILOG = """\
 By default every row has a grid of its own, and the input is read once. --scope dim or global
-reads it twice: first for the ranges, which are written too.
+reads it twice: first for the ranges, which are written too. --to pca fits a rotation to a sample
+of the rows first, which is written, too.
 
-example:
+examples:
   python -m embmath quantize base.npy --to int8 --out codes.safetensors
+  python -m embmath quantize base.npy --to pca --bits 2 --out codes.safetensors
 """
 _PRECISIONS = ("int8", "uint8", "int4", "binary", "ubinary", "float16", "bfloat16")
+_ROTATED = ("pca", "rabitq")
 _CONVENTIONS = ("scope", "rounding", "bits", "layout", "signedness")
 
 
@@ -67,9 +76,9 @@ def _add_conventions(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--to",
         required=True,
-        choices=_PRECISIONS,
+        choices=_PRECISIONS + _ROTATED,
         metavar="PRECISION",
-        help=", ".join(_PRECISIONS),
+        help=", ".join(_PRECISIONS + _ROTATED),
     )
     group.add_argument(
         "--scope",
@@ -87,7 +96,12 @@ def _add_conventions(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="spread codes over this central share; sorts in memory, 64 bytes a row and thread",
     )
-    group.add_argument("--bits", type=int, choices=(7, 8), help="7: uint8 codes from 0 to 127")
+    group.add_argument(
+        "--bits",
+        type=number,
+        metavar="B",
+        help="per dimension: of pca above 0 to 8 (default 2), of rabitq 1 to 8, of uint8 7 or 8",
+    )
     group.add_argument("--layout", choices=("interleaved", "split"), help="of int4")
     group.add_argument(
         "--signedness", choices=("none", "offset", "twos_complement"), help="of the bytes of binary"
@@ -158,7 +172,8 @@ def _document(
         "out": args.out,
         "precision": codes.precision,
         "scope": codes.scope,
-        "rounding": codes.rounding if codes.scope else None,
+        "rounding": codes.rounding if codes.scope and codes.grid is None else None,
+        "bits": None if codes.grid is None else codes.grid.bits,
         "bytes_in": rows.nbytes,
         "bytes_out": size,
         "ratio": rows.nbytes / size,
@@ -171,6 +186,8 @@ def _print_summary(facts: dict[str, Any]) -> None:
     source = facts["input"]
     shape = " x ".join(f"{size:,}" for size in source["shape"])
     scope = f", scope {facts['scope']}" if facts["scope"] else ""
+    if facts["bits"]:
+        scope = f", {facts['bits']:.3g} bits per dimension"
     print(f"rows     {shape} {source['dtype']}  {source['file']}")
     print(f"codes    {facts['precision']}{scope}  {facts['out']}")
     print(
