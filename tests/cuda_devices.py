@@ -1,0 +1,252 @@
+"""What kernels run on in tests: a GPU where there is one, and the emulator everywhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2}
+METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
+AUTO, EXACT, MATCH, TILES = range(4)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+# (query codes, row codes) as float16 -> their products as float32
+Multiply = Callable[[Array, Array], Array]
+
+
+class Found(NamedTuple):
+    """Results, and rows scored canonically: after a filter, and in scans of all rows."""
+
+    values: Array
+    indices: Array
+    rescored: int
+    scanned: int
+
+
+def build_emulated(folder: Path) -> Any:
+    """The module with its kernels compiled for the host."""
+    if not all(map(shutil.which, ("cmake", "ninja", "c++"))):
+        pytest.skip("needs cmake, ninja and a C++ compiler")
+    import pybind11
+
+    options = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DEMBMATH_CUDA=EMULATED",
+        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    ]
+    commands = (
+        ["cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, *options],
+        ["cmake", "--build", folder, "--target", "_cuda"],
+    )
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True)
+    (path,) = folder.glob("python/_cuda*.so")
+    spec = importlib.util.spec_from_file_location("embmath._cuda", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Workspace(NamedTuple):
+    """Memory of a device, and where it starts."""
+
+    memory: Any
+    address: int
+
+
+class Emulated:
+    """NumPy's memory is the device's."""
+
+    stream = 0
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def put(self, array: Array) -> Any:
+        return np.array(array, order="C")
+
+    def get(self, array: Any) -> Array:
+        return np.asarray(array)
+
+    def dirty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Whatever was there before must not matter."""
+        return np.full(shape, 7, dtype)
+
+    def workspace(self, n_bytes: int) -> Workspace:
+        memory = np.full(n_bytes + 256, 0xCD, np.uint8)
+        return Workspace(memory, -(-memory.ctypes.data // 256) * 256)
+
+    def address(self, array: Any) -> int:
+        return 0 if array is None else int(array.ctypes.data)
+
+    def row_bytes(self, array: Any) -> int:
+        return int(array.strides[0])
+
+    def read(self, workspace: Workspace, address: int, shape: tuple[int, int]) -> Array:
+        """float16 numbers somewhere in a workspace."""
+        first = address - workspace.memory.ctypes.data
+        return (
+            workspace.memory[first : first + 2 * math.prod(shape)].view(np.float16).reshape(shape)
+        )
+
+
+class Gpu:
+    """Torch keeps the memory."""
+
+    def __init__(self, module: Any) -> None:
+        import torch
+
+        self.module, self.torch = module, torch
+        module.prepare(0)
+
+    @property
+    def stream(self) -> int:
+        return int(self.torch.cuda.current_stream().cuda_stream)
+
+    def put(self, array: Array) -> Any:
+        plain = np.array(array, order="C")
+        is_bfloat16 = plain.dtype == ml_dtypes.bfloat16
+        tensor = self.torch.from_numpy(plain.view(np.int16) if is_bfloat16 else plain).cuda()
+        return tensor.view(self.torch.bfloat16) if is_bfloat16 else tensor
+
+    def get(self, array: Any) -> Array:
+        if array.dtype == self.torch.bfloat16:
+            return array.view(self.torch.int16).cpu().numpy().view(ml_dtypes.bfloat16)
+        return np.asarray(array.cpu().numpy())
+
+    def dirty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.put(np.full(shape, 7, dtype))
+
+    def workspace(self, n_bytes: int) -> Workspace:
+        memory = self.torch.full((n_bytes,), 0xCD, dtype=self.torch.uint8, device="cuda")
+        return Workspace(memory, memory.data_ptr())
+
+    def address(self, array: Any) -> int:
+        return 0 if array is None else int(array.data_ptr())
+
+    def row_bytes(self, array: Any) -> int:
+        return int(array.stride(0) * array.element_size())
+
+    def read(self, workspace: Workspace, address: int, shape: tuple[int, int]) -> Array:
+        first = address - workspace.address
+        part = workspace.memory[first : first + 2 * math.prod(shape)]
+        return self.get(part.view(self.torch.float16).reshape(shape))
+
+
+class Kernels:
+    """The module's calls, on arrays of a device."""
+
+    def __init__(self, device: Emulated | Gpu) -> None:
+        self.device, self.module = device, device.module
+
+    def rows(self, array: Any, dtype: Any) -> tuple[int, int, int, int, int]:
+        n_rows, n_cols = array.shape
+        address, stride = self.device.address(array), self.device.row_bytes(array)
+        return address, n_rows, n_cols, stride, DTYPES[np.dtype(dtype).name]
+
+    def search(
+        self,
+        queries: Array,
+        corpus: Array,
+        k: int,
+        metric: str = "cosine",
+        *,
+        plan: int = AUTO,
+        plane: Any = None,
+        mask: Array | None = None,
+        self_row: int = -1,
+        threshold: float = math.nan,
+        multiply: Multiply | None = None,
+        tile_rows: int = 2**40,
+        spare: int = 0,
+    ) -> Found:
+        device = self.device
+        q, x = device.put(np.float32(queries)), device.put(corpus)
+        values = device.dirty((len(q), k), np.float32)
+        indices = device.dirty((len(q), k), np.int64)
+        counters = device.put(np.zeros(2, np.int64))
+        mask = None if mask is None else device.put(mask)
+        call = self.module.Search(
+            queries=self.rows(q, np.float32),
+            corpus=self.rows(x, corpus.dtype),
+            plane=0 if plane is None else plane.address,
+            metric=METRICS[metric],
+            plan=plan,
+            k=k,
+            mask=device.address(mask),
+            mask_stride=0 if mask is None or mask.ndim == 1 else device.row_bytes(mask),
+            self_row=self_row,
+            threshold=threshold,
+            values=device.address(values),
+            indices=device.address(indices),
+            counters=device.address(counters),
+        )
+        n_bytes = call.workspace_bytes(0)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
+        if plan == TILES:
+            assert multiply is not None
+            self._tiles(call, at, workspace, (len(q), len(x)), multiply, tile_rows)
+        else:
+            call.run(at)
+        rescored, scanned = (int(count) for count in device.get(counters))
+        return Found(device.get(values), device.get(indices), rescored, scanned)
+
+    def _tiles(
+        self,
+        call: Any,
+        at: Any,
+        workspace: Workspace,
+        shape: tuple[int, int],
+        multiply: Multiply,
+        tile_rows: int,
+    ) -> None:
+        device = self.device
+        n_queries, n_rows = shape
+        queries, rows, ld, most = call.open_tiles(at)
+        for first in range(0, n_rows, min(most, tile_rows)):
+            n = min(most, tile_rows, n_rows - first)
+            call.encode_tile(at, first, n)
+            query_codes = device.read(workspace, queries, (n_queries, ld))
+            row_codes = device.read(workspace, rows, (n, ld))
+            products = device.put(np.float32(multiply(query_codes, row_codes)))
+            call.select_tile(at, device.address(products), n, first, n)
+        call.close_tiles(at)
+
+    def plane(self, corpus: Array, metric: str) -> Workspace:
+        x = self.device.put(corpus)
+        n_bytes = self.module.plane_bytes(*x.shape)
+        workspace = self.device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes, 0, self.device.stream)
+        self.module.make_plane(self.rows(x, corpus.dtype), METRICS[metric], at)
+        return workspace
+
+    def normalize(self, x: Array, eps: float = 0.0) -> Array:
+        source, out = self.device.put(x), self.device.put(x)
+        rows, address = self.rows(source, x.dtype), self.device.address(out)
+        self.module.normalize(rows, eps, address, 0, self.device.stream)
+        return self.device.get(out)
+
+
+def narrow(x: Array, dtype: str) -> Array:
+    """Rows of a dtype that kernels read."""
+    return x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+
+
+def product(a: Array, b: Array) -> Array:
+    """Of codes, in float32."""
+    return a.astype(np.float32) @ b.astype(np.float32).T
