@@ -88,16 +88,19 @@ ALLOWED_IMPORTS = {
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
     "_torch_native/eager": set(),
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/kernels": {"_device", "_torch_native/problem"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
     "_torch_native/order": set(),
     "_torch_native/problem": {f"_torch_native/{n}" for n in ("canonical", "estimate", "tensors")},
     "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
     "_torch_native/rounding": set(),
-    "_torch_native/search": {f"_torch_native/{n}" for n in ("block", "order", "problem")},
+    "_torch_native/search": {
+        f"_torch_native/{n}" for n in ("block", "kernels", "order", "problem")
+    },
     "_torch_native/tensors": set(),
-    "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "order", "rounding")}
-    | {"_torch_native/tensors"},
+    "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
+    | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
     "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
     | {"torch/modules", "torch/ops"},

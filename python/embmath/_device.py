@@ -1,5 +1,6 @@
 """Where tensors on a device are computed: said once in the log, and in embmath.info()."""
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -16,18 +17,38 @@ def backend() -> Any:
     if _state["backend"] is None:
         # Imports Torch, which is loaded already: there are tensors.
         _state["backend"] = importlib.import_module("embmath._torch_native.calls")
-        _log.warning(
-            "embmath: CUDA module %s; tensors on a device are computed there by Torch operations, "
-            "with the same results",
-            cuda_module(),
-        )
+        if kernels() is None:
+            report(f"CUDA module {cuda_module()}")
     return _state["backend"]
+
+
+def report(reason: str) -> None:
+    """Say why Torch operations do what kernels could."""
+    _log.warning(
+        "embmath: %s; tensors on a device are computed there by Torch operations, with the same "
+        "results",
+        reason,
+    )
+
+
+def kernels() -> Any:
+    """The CUDA module; None where there is none."""
+    return _load()[0]
 
 
 def cuda_module() -> str:
     """Whether there are CUDA kernels of our own, and why not."""
-    found = importlib.util.find_spec("embmath._cuda")
-    return "absent: embmath was built without it" if found is None else "present, not used yet"
+    return _load()[1]
+
+
+@functools.cache
+def _load() -> tuple[Any, str]:
+    if importlib.util.find_spec("embmath._cuda") is None:
+        return None, "absent: embmath was built without it"
+    try:
+        return importlib.import_module("embmath._cuda"), "present"
+    except ImportError as error:
+        return None, f"absent: {error}"
 
 
 def info() -> dict[str, Any]:
@@ -35,7 +56,7 @@ def info() -> dict[str, Any]:
     return {
         "torch": _torch_version(),
         "cuda_module": cuda_module(),
-        "device_backend": "torch operations"
+        "device_backend": ("kernels" if kernels() is not None else "torch operations")
         + (", not used so far" if _state["backend"] is None else ", in use"),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import order
+from . import kernels, order
 from .block import BlockSearch
 from .problem import Asked, Problem
 
@@ -16,8 +16,6 @@ _MOST_QUERIES = 1024  # at a time
 def blocks(problem: Problem, asked: Asked) -> Iterator[BlockSearch]:
     """The search, some queries after others."""
     n_queries, n_rows = problem.queries.n_rows, problem.corpus.n_rows
-    if asked.reject_nan:
-        check_nan(problem)
     for start in range(0, n_queries, _MOST_QUERIES):
         block = slice(start, min(start + _MOST_QUERIES, n_queries))
         search = BlockSearch(problem, block, asked)
@@ -45,6 +43,11 @@ def check_nan(problem: Problem) -> None:
 
 def top(problem: Problem, asked: Asked, stats: dict[str, Any] | None) -> tuple[Tensor, Tensor]:
     """Values and indices, (queries, k)."""
+    if asked.reject_nan:
+        check_nan(problem)
+    found = kernels.top(problem, asked, stats)
+    if found is not None:
+        return found
     done = list(blocks(problem, asked))
     if stats is not None:
         stats |= {"plan": "torch", "verified": sum(block.n_verified for block in done)}
@@ -59,6 +62,8 @@ def top(problem: Problem, asked: Asked, stats: dict[str, Any] | None) -> tuple[T
 
 def within(problem: Problem, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
     """Offsets, values and indices of all hits."""
+    if asked.reject_nan:
+        check_nan(problem)
     device = problem.device
     counts = torch.zeros(problem.queries.n_rows + 1, dtype=torch.int64, device=device)
     values = [torch.empty(0, dtype=problem.score_dtype, device=device)]

@@ -25,6 +25,7 @@ class Rows(NamedTuple):
     dtype: torch.dtype  # of the numbers
     device: torch.device
     take: Take
+    plain: Tensor | None = None  # the numbers, where they are not decoded
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -154,7 +155,9 @@ def rows_of(name: str, tensor: Tensor, metric: str) -> Rows:
     take: Take = (
         (lambda index: unpack(tensor[index])) if metric in BIT_METRICS else tensor.__getitem__
     )
-    return Rows(name, tensor.shape[0], tensor.shape[1], tensor.dtype, tensor.device, take)
+    numbers = None if metric in BIT_METRICS else tensor
+    n_rows, n_cols = tensor.shape
+    return Rows(name, n_rows, n_cols, tensor.dtype, tensor.device, take, numbers)
 
 
 def unpack(packed: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import canonical, order, tensors
+from . import canonical, kernels, order, tensors
 from .rounding import narrow, sqrt, times_power
 from .tensors import FLOATS
 
@@ -15,6 +15,9 @@ def normalize(name: str, x: Tensor, n_cols: int | None, eps: float) -> Tensor:
     """The first columns of every row, over their length."""
     source = tensors.read(name, x, FLOATS)
     rows = tensors.as_rows(name, source)[:, :n_cols]
+    found = kernels.normalize(rows, eps)
+    if found is not None:
+        return found.reshape(*source.shape[:-1], rows.shape[1])
     out = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
     step = max(1, _CHUNK_ELEMENTS // max(rows.shape[1], 1))
     for start in range(0, len(rows), step):

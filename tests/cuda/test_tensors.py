@@ -1,0 +1,105 @@
+"""embmath's functions on tensors that kernels take: the CPU's results, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import embmath as em
+from cuda_devices import METRICS, Emulated, Kernels
+from embmath import _arrays, _device
+
+torch = pytest.importorskip("torch", reason="needs Torch")
+from embmath._torch_native import kernels as module  # noqa: E402
+
+
+@pytest.fixture
+def on_device(kernels: Kernels, monkeypatch):
+    """Calls with tensors where the kernels run; in the emulator that is the CPU."""
+    is_emulated = isinstance(kernels.device, Emulated)
+    monkeypatch.setattr(_device, "kernels", lambda: kernels.module)
+    monkeypatch.setattr(module, "_ready", {})
+
+    def call(function, *args, **options):
+        def moved(value):
+            if isinstance(value, np.ndarray):
+                value = torch.from_numpy(value)
+            return value.cuda() if isinstance(value, torch.Tensor) and not is_emulated else value
+
+        with monkeypatch.context() as patch:
+            if is_emulated:
+                patch.setattr(_arrays, "DEVICES", ("cuda", "cpu"))
+            return function(*map(moved, args), **{k: moved(v) for k, v in options.items()})
+
+    return call
+
+
+def same(found, wanted) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.cpu().numpy(), np.asarray(other))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_search(on_device, rng, metric):
+    q, x = np.float32(rng.standard_normal((4, 40))), np.float32(rng.standard_normal((600, 40)))
+    stats: dict[str, object] = {}
+    found = on_device(em.search, q, x, 7, metric, stats=stats)
+    same(found, em.search(q, x, 7, metric))
+    assert str(stats["plan"]).startswith("kernels")
+    mask = rng.random(600) < 0.3
+    for options in (
+        {"dims": 17},
+        {"mask": mask},
+        {"mask": rng.random((4, 600)) < 0.3},
+        {"exclude_self": True},
+        {"threshold": 0.2},
+        {"pad": True, "mask": np.arange(600) < 3},
+    ):
+        same(
+            on_device(em.search, q, x, 7, metric, **options), em.search(q, x, 7, metric, **options)
+        )
+
+
+def test_views_are_read_where_they_lie(on_device, rng):
+    wide = np.float32(rng.standard_normal((300, 64)))
+    q = np.float32(rng.standard_normal((3, 20)))
+    views = torch.from_numpy(wide)[::2, 10:30], torch.from_numpy(wide)[:, ::3][:, :20]
+    for view in views:
+        same(on_device(em.search, q, view, 5), em.search(q, view.numpy(), 5))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_short_numbers(on_device, rng, dtype):
+    q, x = (
+        torch.from_numpy(rng.standard_normal((n, 33))).to(getattr(torch, dtype)) for n in (3, 200)
+    )
+    same(on_device(em.search, q, x, 5, "dot"), em.search(q, x, 5, "dot"))
+    unit = on_device(em.normalize, x)
+    assert torch.equal(unit.cpu().view(torch.int16), em.normalize(x).view(torch.int16))
+
+
+def test_queries_that_are_no_numbers(on_device, rng):
+    q, x = np.float32(rng.standard_normal((3, 8))), np.float32(rng.standard_normal((50, 8)))
+    q[1, 2] = np.nan
+    with pytest.raises(ValueError, match="queries: row 1 holds NaN"):
+        on_device(em.search, q, x, 4)
+    same(on_device(em.search, q, x, 4, nan="rank_last"), em.search(q, x, 4, nan="rank_last"))
+
+
+def test_what_kernels_do_not_take_is_computed_by_torch(on_device, rng):
+    q, x = rng.standard_normal((2, 8)), rng.standard_normal((50, 8))
+    for args in ((q, x, 4), (np.float32(q), np.float32(x), 4, "manhattan")):
+        stats: dict[str, object] = {}
+        same(on_device(em.search, *args, stats=stats), em.search(*args))
+        assert stats["plan"] == "torch"
+
+
+def test_normalize_float32(on_device, rng):
+    x = np.float32(rng.standard_normal((70, 33)))
+    x[3] = 0
+    same([on_device(em.normalize, x)], [em.normalize(x)])
+    same([on_device(em.truncate, x, 9)], [em.truncate(x, 9)])
+
+
+def test_info_says_what_computes(on_device):
+    assert em.info()["device_backend"].startswith("kernels")
