@@ -34,7 +34,7 @@ class BlockSearch:
         self.n_pending = self.n_verified = 0
         self.hits: list[Pairs] = []
         k = asked.k or 0
-        self.most_pending = max(_LEAST_PENDING, 4 * self.n_queries * k)
+        self.most_pending = max(_LEAST_PENDING, 2 * self.n_queries * k)
         self.found = order.Best(
             self.n_queries, k, problem.score_dtype, problem.largest, problem.device
         )
