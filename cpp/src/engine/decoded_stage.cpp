@@ -1,0 +1,264 @@
+#include "engine/decoded_stage.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/scorer.hpp"
+
+namespace embmath::engine {
+
+namespace {
+
+using kernel::CodeScan;
+using kernel::SelectOp;
+
+constexpr std::size_t kWord = 64;  // bytes of codes that go together
+
+CodeScan form_of(const Coding& coding) {
+    if (coding.kind == Coding::Kind::signs) return CodeScan::bits;
+    return coding.grid.format.is_packed ? CodeScan::nibbles : CodeScan::bytes;
+}
+
+// Codes of fewer levels than they have bits are clamped, one by one, where they are decoded.
+bool fills_its_bits(const CodeFormat& format) {
+    return format.levels == (format.is_packed ? 15 : format.is_symmetric ? 127 : 255);
+}
+
+bool is_centered(const CodeGrid& grid) { return grid.center && grid.format.rounding != Rounding::nearest; }
+
+SelectOp select_op(int digits) { return digits == 1 ? SelectOp::affine_i32_3 : SelectOp::wide_i32_3; }
+
+}  // namespace
+
+CodeLayout::CodeLayout(const RowReader& rows, std::int64_t n_cols) {
+    const Coding coding = rows.decoder()->coding();
+    form = form_of(coding);
+    nibbles = coding.grid.format.layout;
+    dim = static_cast<std::size_t>(coding.dim);
+    parts = form == CodeScan::bytes ? 1 : form == CodeScan::nibbles ? 2 : 8;
+    middle = form == CodeScan::bytes ? 128 : form == CodeScan::nibbles ? 8 : 1;
+    flip = form == CodeScan::bits ? coding.flip : rows.stored_dtype() == Dtype::i8 ? 0x80 : 0;
+    for (std::size_t col = 0; col < static_cast<std::size_t>(n_cols); ++col) n_bytes = std::max(n_bytes, place(col).byte + 1);
+    mask = runtime::AlignedArray<std::uint8_t>((n_bytes + kWord - 1) / kWord * kWord);
+    std::fill(mask.begin(), mask.end(), std::uint8_t{0});
+    const int bits = 8 / parts;
+    for (std::size_t col = 0; col < static_cast<std::size_t>(n_cols); ++col) {
+        const Place at = place(col);
+        mask.data()[at.byte] |= static_cast<std::uint8_t>(((1 << bits) - 1) << bits * at.part);
+    }
+}
+
+// Bits come most significant first; of two nibbles the low half is the even column, or one of the
+// second half of the columns.
+CodeLayout::Place CodeLayout::place(std::size_t col) const {
+    if (form == CodeScan::bytes) return {col, 0};
+    if (form == CodeScan::bits) return {col / 8, static_cast<int>(7 - col % 8)};
+    if (nibbles == NibbleLayout::interleaved) return {col / 2, static_cast<int>(col % 2)};
+    return col < dim / 2 ? Place{col, 1} : Place{col - dim / 2, 0};
+}
+
+std::size_t CodeLayout::query_byte(std::size_t col) const {
+    const Place at = place(col);
+    return (at.byte / kWord * static_cast<std::size_t>(parts) + static_cast<std::size_t>(at.part)) * kWord + at.byte % kWord;
+}
+
+// Sums and terms of sixteen rows, read once.
+class DecodedPacker final : public BlockPacker {
+public:
+    DecodedPacker(const DecodedStage& stage, const RowReader& rows)
+        : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {}
+
+    std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
+
+    void pack(const std::int64_t* rows, int n, std::uint32_t* block, BlockTerms& terms) override {
+        const CodeLayout& layout = stage_.layout_;
+        const void* codes[kBlockRows];
+        for (int lane = 0; lane < kBlockRows; ++lane) codes[lane] = rows_.codes(rows[lane < n ? lane : 0]);
+        kernel::CodeScanArgs args{codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
+                                  static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), block};
+        stage_.table_.scan_codes[static_cast<int>(layout.form)](args);
+        std::uint32_t moments[kBlockRows][4] = {};
+        if (layout.form != CodeScan::bits) {
+            args.sums = &moments[0][0];
+            stage_.table_.code_moments[static_cast<int>(layout.form)](args);
+        }
+        terms.least_ratio = 0.0;
+        for (int lane = 0; lane < n; ++lane) {
+            const core::DecodedRow row = decoded(rows[lane], codes[lane], centered(moments[lane]));
+            terms.row[lane] = core::decoded_terms(stage_.metric_, row, stage_.most_residual_, stage_.scales_);
+            terms.norm[lane] = row.is_bounded() ? row.high : core::kInfinity;
+        }
+    }
+
+private:
+    core::CodeMoments centered(const std::uint32_t (&sums)[4]) const {
+        const auto d = static_cast<double>(stage_.n_cols_);
+        if (stage_.layout_.form == CodeScan::bits) return {0.0, d, 0.0};
+        const double k = stage_.layout_.middle, sum = sums[0];
+        const double sq_sum = sums[1] + 16.0 * sums[2];
+        return {sum - k * d, sq_sum - 2.0 * k * sum + d * k * k, static_cast<double>(sums[3])};
+    }
+
+    core::DecodedRow decoded(std::int64_t index, const void* codes, const core::CodeMoments& moments) const {
+        const auto d = static_cast<double>(stage_.n_cols_);
+        if (stage_.layout_.form == CodeScan::bits) return core::decoded_row(moments, 1.0, 0.0, 0.0, d);
+        const CodeGrid& grid = stage_.coding_.grid;
+        if (grid.scope == Scope::column) return of_columns(codes, moments);
+        const std::int64_t at = grid.scope == Scope::row ? index : 0;
+        const double step = grid.step[at], minimum = grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at]);
+        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, d);
+    }
+
+    // A product needs |x| only as a unit of rounding, which a bound on it can be.
+    core::DecodedRow of_columns(const void* codes, const core::CodeMoments& moments) const {
+        const DecodedStage::Columns& columns = stage_.columns_;
+        const double half = stage_.half_;
+        core::DecodedRow row{1.0, 1.0, std::sqrt(moments.sq_sum) * (1.0 + 0x1p-30), columns.offset};
+        row.residual = half * columns.most_step * std::sqrt(moments.n_top) * (1.0 + 0x1p-30);
+        if (stage_.metric_ == Metric::dot) {
+            row.high = row.offset + row.reach * columns.most_step + row.residual;
+            return row;
+        }
+        const CodeFormat& format = stage_.coding_.grid.format;
+        kernel::GridNormArgs args{codes, stage_.n_cols_, static_cast<float>(half + (format.is_signed ? 128.0 : 0.0)),
+                                  static_cast<float>(format.levels), columns.step.data(), columns.minimum.data()};
+        if (format.is_packed) {
+            stage_.table_.unpack_nibbles(static_cast<const std::uint8_t*>(codes), stage_.layout_.dim, format.layout, unpacked_.data());
+            args.codes = unpacked_.data();
+        }
+        const double norm = std::sqrt(stage_.table_.decoded_sq_norm[stage_.layout_.flip == 0 ? 1 : 0](args));
+        const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
+        row.low = norm * (1.0 - error);
+        row.high = norm * (1.0 + error);
+        return row;
+    }
+
+    const DecodedStage& stage_;
+    const RowReader& rows_;
+    mutable runtime::AlignedArray<std::uint8_t> unpacked_;
+};
+
+bool DecodedStage::exists(const kernel::KernelTable& table, Metric metric, const RowReader& rows, std::int64_t n_cols) {
+    if (!table.multiplies_bytes || is_bits(metric) || metric == Metric::manhattan) return false;
+    if (!rows.has_codes() || n_cols < 1 || n_cols > core::kMaxCodeDim) return false;
+    const Coding coding = rows.decoder()->coding();
+    if (coding.kind == Coding::Kind::signs) return true;
+    // Towards zero: below it a place is the end of a code's values that is nearer, not their beginning.
+    const bool is_two_sided = coding.grid.format.rounding == Rounding::truncate && coding.grid.format.is_signed;
+    return coding.kind == Coding::Kind::scalar && fills_its_bits(coding.grid.format) && !(is_two_sided && coding.grid.center);
+}
+
+DecodedStage::DecodedStage(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first,
+                           int count, int digits, const RowReader& rows, const core::BoundScales& scales)
+    : Stage(table, select_op(digits), digits),
+      table_(table),
+      metric_(metric),
+      scales_(scales),
+      layout_(rows, static_cast<std::int64_t>(queries.n_cols())),
+      coding_(rows.decoder()->coding()),
+      n_cols_(queries.n_cols()),
+      n_lanes_(static_cast<std::size_t>(count * digits)),
+      terms_(static_cast<std::size_t>(count)) {
+    if (coding_.kind == Coding::Kind::scalar) {
+        half_ = is_centered(coding_.grid) ? 0.5 : 0.0;
+        shift_ = half_ + layout_.middle - (coding_.grid.format.is_symmetric ? 128 : 0);
+        if (coding_.grid.scope == Scope::column) lay_out_columns();
+    }
+    query_words_ = layout_.mask.size() / 4 * static_cast<std::size_t>(layout_.parts);
+    digits_of_queries_ = runtime::AlignedArray<std::uint32_t>(n_lanes_ * query_words_);
+    std::fill(digits_of_queries_.begin(), digits_of_queries_.end(), 0u);
+    start_ = runtime::AlignedArray<std::uint32_t>(n_lanes_);
+    std::fill(start_.begin(), start_.end(), 0u);
+    runtime::AlignedArray<std::byte> scratch(queries.scratch_bytes(1));
+    runtime::AlignedArray<double> wide((n_cols_ + kBlockRows) / kBlockRows * kBlockRows);
+    for (int query = 0; query < count; ++query) {
+        table.widen[static_cast<int>(queries.dtype())](queries.row(first + query, scratch.data()), n_cols_, wide.data());
+        add_query(query, wide.data());
+    }
+}
+
+void DecodedStage::lay_out_columns() {
+    const std::size_t n = (n_cols_ + kBlockRows - 1) / kBlockRows * kBlockRows;
+    columns_.step = runtime::AlignedArray<float>(n);
+    columns_.minimum = runtime::AlignedArray<float>(n);
+    std::fill(columns_.step.begin(), columns_.step.end(), 0.0F);
+    std::fill(columns_.minimum.begin(), columns_.minimum.end(), 0.0F);
+    std::copy_n(coding_.grid.step, n_cols_, columns_.step.data());
+    if (coding_.grid.minimum != nullptr) std::copy_n(coding_.grid.minimum, n_cols_, columns_.minimum.data());
+    columns_.start.resize(n_cols_);
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        const double step = columns_.step.data()[col], start = columns_.minimum.data()[col] + step * shift_;
+        columns_.start[col] = start;
+        columns_.offset += start * start;
+        columns_.most_step = std::max(columns_.most_step, std::abs(step));
+    }
+    columns_.offset = std::sqrt(columns_.offset) * (1.0 + 0x1p-30);
+}
+
+// The query, with the steps of columns in it, as integers of `digits_` digits; what that leaves out.
+void DecodedStage::add_query(int query, const double* x) {
+    const bool has_columns = !columns_.start.empty();
+    const auto value = [&](std::size_t col) { return has_columns ? x[col] * columns_.step.data()[col] : x[col]; };
+    double sq_norm = 0.0, most = 0.0, along = 0.0, sq_reach = 0.0;
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        const double y = value(col);
+        sq_norm += x[col] * x[col];
+        sq_reach += y * y;
+        along += has_columns ? x[col] * columns_.start[col] : x[col];
+        most = std::max(most, std::abs(y));
+    }
+    core::DecodedQuery& terms = terms_[static_cast<std::size_t>(query)];
+    terms.metric = metric_;
+    if (!(sq_norm > 0.0 && sq_norm < core::kInfinity && sq_reach < core::kInfinity && std::abs(along) < core::kInfinity)) return;
+    const double norm = std::sqrt(sq_norm) * (1.0 + 0x1p-30);
+    const int levels = table_.code_levels * (digits_ == 2 ? kernel::kDigitBase : 1);
+    const double unit = most / levels;
+    if (!core::shares_units(metric_, std::ilogb(norm)) || !(sq_reach == 0.0 || unit / norm >= 0x1p-80)) return;
+    if (!(std::sqrt(sq_reach) <= core::kMostLength * norm && std::abs(along) <= core::kMostLength * norm)) return;
+    const auto lane = static_cast<std::size_t>(query * digits_);
+    auto* high = reinterpret_cast<std::int8_t*>(digits_of_queries_.data() + lane * query_words_);
+    auto* low = high + query_words_ * 4;
+    double sq_rest = 0.0;
+    int high_sum = 0, low_sum = 0;
+    for (std::size_t col = 0; col < n_cols_ && unit > 0.0; ++col) {
+        const double y = value(col), code = std::nearbyint(y / unit), rest = y - unit * code;
+        sq_rest += rest * rest;
+        const std::size_t at = layout_.query_byte(col);
+        auto upper = static_cast<int>(code);
+        if (digits_ == 2) {
+            constexpr int kHalf = kernel::kDigitBase / 2;
+            const int whole = upper + kHalf;
+            upper = whole >> 7;
+            low[at] = static_cast<std::int8_t>(whole - upper * kernel::kDigitBase - kHalf);
+            low_sum += low[at];
+        }
+        high[at] = static_cast<std::int8_t>(upper);
+        high_sum += upper;
+    }
+    start_.data()[lane] = static_cast<std::uint32_t>(-layout_.middle * high_sum);
+    if (digits_ == 2) start_.data()[lane + 1] = static_cast<std::uint32_t>(-layout_.middle * low_sum);
+    terms.bounded = true;
+    terms.norm = norm;
+    terms.step = unit / norm;
+    terms.along = along / norm;
+    const double slack = core::kDecodedSlack * scales_.rounding;
+    terms.residual = (std::sqrt(sq_rest) * scales_.query + slack * std::sqrt(sq_reach)) / norm * (1.0 + 0x1p-29);
+    most_residual_ = std::max(most_residual_, terms.residual);
+}
+
+std::unique_ptr<BlockPacker> DecodedStage::packer(const RowReader& rows) const {
+    return std::make_unique<DecodedPacker>(*this, rows);
+}
+
+void DecodedStage::sums(const Panel& panel, int first, int n, bool, std::uint32_t* scores, std::size_t ld) const {
+    const std::uint32_t* block = panel.rung.blocks + static_cast<std::size_t>(first * digits_) * kBlockRows;
+    for (int b = 0; b < panel.n_blocks(); ++b, block += panel.rung.block_words) {
+        for (int lane = 0; lane < n * digits_; ++lane) {
+            std::memcpy(scores + static_cast<std::size_t>(lane) * ld + static_cast<std::size_t>(b * kBlockRows),
+                        block + lane * kBlockRows, kBlockRows * sizeof(std::uint32_t));
+        }
+    }
+}
+
+}  // namespace embmath::engine

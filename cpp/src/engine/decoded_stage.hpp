@@ -1,0 +1,80 @@
+// The stage of codes searched as what they decode to: it reads them as they are stored, in integers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/decoded_bounds.hpp"
+#include "engine/stage.hpp"
+
+namespace embmath::engine {
+
+// Where the codes of the leading columns of a row lie.
+struct CodeLayout {
+    CodeLayout(const RowReader& rows, std::int64_t n_cols);
+
+    // Of a query's digits: which byte of its lane goes with a column.
+    std::size_t query_byte(std::size_t col) const;
+
+    kernel::CodeScan form;
+    NibbleLayout nibbles;
+    std::uint8_t flip;       // makes codes unsigned
+    int parts;               // codes in a byte
+    int middle;              // core/decoded_bounds.hpp: k
+    std::size_t dim;         // of a whole row
+    std::size_t n_bytes = 0; // of a row that hold a code
+    runtime::AlignedArray<std::uint8_t> mask;  // which bits of those are one
+
+private:
+    struct Place {
+        std::size_t byte;
+        int part;
+    };
+    Place place(std::size_t col) const;
+};
+
+class DecodedStage final : public Stage {
+public:
+    static bool exists(const kernel::KernelTable& table, Metric metric, const RowReader& rows, std::int64_t n_cols);
+
+    // Batch [first, first + count) of the queries; `digits`: one or two to a query's code.
+    DecodedStage(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first, int count,
+                 int digits, const RowReader& rows, const core::BoundScales& scales);
+
+    // The packer does all of the work: a block holds the sums of its rows, lane by lane.
+    std::unique_ptr<BlockPacker> packer(const RowReader& rows) const override;
+    void sums(const Panel& panel, int first, int n, bool from_memory, std::uint32_t* scores, std::size_t ld) const override;
+    std::size_t block_bytes(const Panel&) const override { return kBlockRows * layout_.n_bytes; }
+    core::Gate gate(int query, double tau, const Panel&) const override {
+        return terms_[static_cast<std::size_t>(query)].gate(tau, scales_);
+    }
+
+private:
+    friend class DecodedPacker;
+
+    // Grids of columns; else empty.
+    struct Columns {
+        runtime::AlignedArray<float> step, minimum;  // padded with zeros
+        std::vector<double> start;                   // core/decoded_bounds.hpp: m
+        double offset = 0.0, most_step = 0.0;
+    };
+
+    void lay_out_columns();
+    void add_query(int query, const double* x);
+
+    const kernel::KernelTable& table_;
+    Metric metric_;
+    core::BoundScales scales_;
+    CodeLayout layout_;
+    Coding coding_;
+    double half_ = 0.0;            // of a step that the middle of a code's values lies above its least
+    double shift_ = 0.0;           // what a code's place on the grid is above the code, less the middle one
+    std::size_t n_cols_, n_lanes_;
+    Columns columns_;
+    std::size_t query_words_ = 0;  // of a lane
+    runtime::AlignedArray<std::uint32_t> digits_of_queries_;  // lane by lane
+    double most_residual_ = 0.0;
+    std::vector<core::DecodedQuery> terms_;
+};
+
+}  // namespace embmath::engine
