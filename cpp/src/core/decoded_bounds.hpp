@@ -53,19 +53,27 @@ struct DecodedRow {
     }
 };
 
-// |x| of a row on a grid of its own: |w|^2 = s^2 |c~|^2 + 2 s m <1,c~> + d m^2.
-inline DecodedRow decoded_row(const CodeMoments& codes, double step, double start, double half, double d) {
+// Upper bounds that a factor makes, sooner than directed rounding would: every row takes some.
+inline float above(double value) { return static_cast<float>(value * (1.0 + 0x1p-22)); }  // value >= 0
+
+// |x| of a row on a grid of its own: |w|^2 = s^2 |c~|^2 + 2 s m <1,c~> + d m^2. `root`: of d.
+inline DecodedRow decoded_row(const CodeMoments& codes, double step, double start, double half, double root) {
+    constexpr double kUp = 1.0 + 0x1p-30, kDown = 1.0 - 0x1p-30;
     DecodedRow row{step, start};
-    const double squares = step * step * codes.sq_sum, offset = d * start * start;
-    const double mixed = 2.0 * step * start * codes.sum;
-    const double margin = 0x1p-46 * (squares + std::abs(mixed) + offset), total = squares + mixed + offset;
-    row.reach = std::sqrt(squares) * (1.0 + 0x1p-30);
-    row.offset = std::sqrt(offset) * (1.0 + 0x1p-30);
-    row.residual = half * std::abs(step) * std::sqrt(codes.n_top) * (1.0 + 0x1p-30);
-    const double longest = std::sqrt(total + margin) * (1.0 + 0x1p-30);
+    const double squares = step * step * codes.sq_sum;
+    row.reach = std::sqrt(squares) * kUp;
+    row.offset = std::abs(start) * root * kUp;
+    if (half != 0.0) row.residual = half * std::abs(step) * std::sqrt(codes.n_top) * kUp;
+    double longest = row.reach, shortest = row.reach * (kDown * kDown);
+    if (start != 0.0) {
+        const double mixed = 2.0 * step * start * codes.sum, offset = row.offset * row.offset;
+        const double margin = 0x1p-28 * (squares + std::abs(mixed) + offset), total = squares + mixed + offset;
+        longest = std::sqrt(total + margin);
+        shortest = std::sqrt(std::max(total - margin, 0.0));
+    }
     const double apart = row.residual + 1.5 * kUnit * (longest + row.residual);
     row.high = longest + apart;
-    row.low = std::max(std::sqrt(std::max(total - margin, 0.0)) * (1.0 - 0x1p-30) - apart, 0.0);
+    row.low = std::max(shortest - apart, 0.0);
     return row;
 }
 
@@ -75,16 +83,15 @@ inline RowTerms decoded_terms(Metric metric, const DecodedRow& row, double most_
     if (!row.is_bounded()) return unbounded_row();
     if (row.is_zero()) return {};
     const double rest = row.residual * scales.residual + kDecodedSlack * scales.rounding * (row.high + row.offset);
-    RowTerms terms{static_cast<float>(row.mul), {round_up(row.reach), round_up(rest), static_cast<float>(row.start)}};
     if (metric == Metric::cosine) {
         const double unit = 1.0 / row.high;
-        terms.mul = static_cast<float>(row.mul * unit);
-        terms.add[0] = round_up(row.reach * unit * (1.0 + 0x1p-29));
-        terms.add[1] = round_up((rest * unit + (row.high - row.low) * unit) * (1.0 + 0x1p-29));
-        terms.add[2] = static_cast<float>(row.start * unit);
-    } else if (is_euclidean(metric)) {
-        terms.add[0] = round_up((row.reach * most_residual + rest) * kTermSlack);
-        terms.add[1] = round_up(-0.5 * row.low * row.low * (1.0 - 0x1p-28));
+        return {static_cast<float>(row.mul * unit),
+                {above(row.reach * unit), above((rest + row.high - row.low) * unit), static_cast<float>(row.start * unit)}};
+    }
+    RowTerms terms{static_cast<float>(row.mul), {above(row.reach), above(rest), static_cast<float>(row.start)}};
+    if (is_euclidean(metric)) {
+        terms.add[0] = above(row.reach * most_residual + rest);
+        terms.add[1] = static_cast<float>(-0.5 * row.low * row.low * (1.0 - 0x1p-22));
     }
     return terms;
 }

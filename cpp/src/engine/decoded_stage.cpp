@@ -67,7 +67,9 @@ std::size_t CodeLayout::query_byte(std::size_t col) const {
 class DecodedPacker final : public BlockPacker {
 public:
     DecodedPacker(const DecodedStage& stage, const RowReader& rows)
-        : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {}
+        : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {
+        sign_terms_ = terms_of(signs());
+    }
 
     std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
 
@@ -76,38 +78,47 @@ public:
         const void* codes[kBlockRows];
         for (int lane = 0; lane < kBlockRows; ++lane) codes[lane] = rows_.codes(rows[lane < n ? lane : 0]);
         kernel::CodeScanArgs args{codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
-                                  static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), block};
+                                  static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block};
         stage_.table_.scan_codes[static_cast<int>(layout.form)](args);
-        std::uint32_t moments[kBlockRows][4] = {};
-        if (layout.form != CodeScan::bits) {
-            args.sums = &moments[0][0];
-            stage_.table_.code_moments[static_cast<int>(layout.form)](args);
-        }
         terms.least_ratio = 0.0;
+        if (layout.form == CodeScan::bits) {
+            std::fill_n(terms.row, n, sign_terms_);
+            std::fill_n(terms.norm, n, stage_.root_);
+            return;
+        }
+        std::uint32_t moments[kBlockRows][4];
+        args.sums = &moments[0][0];
+        stage_.table_.code_moments[static_cast<int>(layout.form)](args);
         for (int lane = 0; lane < n; ++lane) {
             const core::DecodedRow row = decoded(rows[lane], codes[lane], centered(moments[lane]));
-            terms.row[lane] = core::decoded_terms(stage_.metric_, row, stage_.most_residual_, stage_.scales_);
+            terms.row[lane] = terms_of(row);
             terms.norm[lane] = row.is_bounded() ? row.high : core::kInfinity;
         }
     }
 
 private:
+    core::RowTerms terms_of(const core::DecodedRow& row) const {
+        return core::decoded_terms(stage_.metric_, row, stage_.most_residual_, stage_.scales_);
+    }
+
+    // All rows of signs are of one length.
+    core::DecodedRow signs() const {
+        return core::decoded_row({0.0, static_cast<double>(stage_.n_cols_), 0.0}, 1.0, 0.0, 0.0, stage_.root_);
+    }
+
     core::CodeMoments centered(const std::uint32_t (&sums)[4]) const {
         const auto d = static_cast<double>(stage_.n_cols_);
-        if (stage_.layout_.form == CodeScan::bits) return {0.0, d, 0.0};
         const double k = stage_.layout_.middle, sum = sums[0];
         const double sq_sum = sums[1] + 16.0 * sums[2];
         return {sum - k * d, sq_sum - 2.0 * k * sum + d * k * k, static_cast<double>(sums[3])};
     }
 
     core::DecodedRow decoded(std::int64_t index, const void* codes, const core::CodeMoments& moments) const {
-        const auto d = static_cast<double>(stage_.n_cols_);
-        if (stage_.layout_.form == CodeScan::bits) return core::decoded_row(moments, 1.0, 0.0, 0.0, d);
         const CodeGrid& grid = stage_.coding_.grid;
         if (grid.scope == Scope::column) return of_columns(codes, moments);
         const std::int64_t at = grid.scope == Scope::row ? index : 0;
         const double step = grid.step[at], minimum = grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at]);
-        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, d);
+        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, stage_.root_);
     }
 
     // A product needs |x| only as a unit of rounding, which a bound on it can be.
@@ -136,6 +147,7 @@ private:
 
     const DecodedStage& stage_;
     const RowReader& rows_;
+    core::RowTerms sign_terms_;
     mutable runtime::AlignedArray<std::uint8_t> unpacked_;
 };
 
@@ -158,6 +170,7 @@ DecodedStage::DecodedStage(const kernel::KernelTable& table, Metric metric, cons
       layout_(rows, static_cast<std::int64_t>(queries.n_cols())),
       coding_(rows.decoder()->coding()),
       n_cols_(queries.n_cols()),
+      root_(std::sqrt(static_cast<double>(n_cols_))),
       n_lanes_(static_cast<std::size_t>(count * digits)),
       terms_(static_cast<std::size_t>(count)) {
     if (coding_.kind == Coding::Kind::scalar) {

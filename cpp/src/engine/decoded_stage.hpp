@@ -69,7 +69,9 @@ private:
     Coding coding_;
     double half_ = 0.0;            // of a step that the middle of a code's values lies above its least
     double shift_ = 0.0;           // what a code's place on the grid is above the code, less the middle one
-    std::size_t n_cols_, n_lanes_;
+    std::size_t n_cols_;
+    double root_;                  // of their number
+    std::size_t n_lanes_;
     Columns columns_;
     std::size_t query_words_ = 0;  // of a lane
     runtime::AlignedArray<std::uint32_t> digits_of_queries_;  // lane by lane

@@ -126,47 +126,59 @@ void scan_codes(const CodeScanArgs& args) noexcept {
     }
 }
 
-// c^2 = c (16 high + low): no product of pairs of bytes saturates, whatever the ISA's dot_bytes.
-template <class I, class Op>
+// How many bytes hold four low bits that are all set.
+template <class I>
+EMBMATH_INLINE typename I::I32 add_full(typename I::I32 acc, typename I::I32 bits) noexcept {
+    const auto one = I::broadcast(0x01010101u);
+    const auto pairs = I::bit_and(bits, I::template shift_right<2>(bits));
+    return I::dot_bytes(acc, I::bit_and(I::bit_and(pairs, I::template shift_right<1>(pairs)), one), one);
+}
+
+// Squares of bytes: c (c - 128), or, where products of pairs saturate, c (16 high + low).
+template <class I, class Op, bool counts_top>
 EMBMATH_INLINE void add_moments(typename I::I32 codes, typename I::I32 (&acc)[4]) noexcept {
     const auto nibble = I::broadcast(0x0f0f0f0fu), one = I::broadcast(0x01010101u);
-    const auto add_top = [&](auto bits) EMBMATH_INLINE_LAMBDA {  // four bits that are all set
-        const auto pairs = I::bit_and(bits, I::template shift_right<2>(bits));
-        const auto all = I::bit_and(I::bit_and(pairs, I::template shift_right<1>(pairs)), one);
-        acc[3] = I::dot_bytes(acc[3], all, one);
-    };
     const auto low = I::bit_and(codes, nibble), high = I::bit_and(I::template shift_right<4>(codes), nibble);
-    if constexpr (Op::form == CodeScan::bytes) {
-        acc[0] = I::dot_bytes(acc[0], codes, one);
-        acc[1] = I::dot_bytes(acc[1], codes, low);
-        acc[2] = I::dot_bytes(acc[2], codes, high);
-        add_top(I::bit_and(low, high));
-    } else {
+    if constexpr (Op::form == CodeScan::nibbles) {
         acc[0] = I::dot_bytes(I::dot_bytes(acc[0], low, one), high, one);
         acc[1] = I::dot_bytes(I::dot_bytes(acc[1], low, low), high, high);
-        add_top(low);
-        add_top(high);
+        if constexpr (counts_top) acc[3] = add_full<I>(add_full<I>(acc[3], low), high);
+    } else {
+        acc[0] = I::dot_bytes(acc[0], codes, one);
+        if constexpr (I::code_levels == isa::kFullCodes) {
+            acc[1] = I::dot_bytes(acc[1], codes, I::bit_xor(codes, I::broadcast(0x80808080u)));
+        } else {
+            acc[1] = I::dot_bytes(acc[1], codes, low);
+            acc[2] = I::dot_bytes(acc[2], codes, high);
+        }
+        if constexpr (counts_top) acc[3] = add_full<I>(acc[3], I::bit_and(low, high));
     }
+}
+
+template <class I, class Op, bool counts_top>
+EMBMATH_INLINE void row_moments(const CodeScanArgs& args, const std::uint8_t* codes, std::uint32_t* sums) noexcept {
+    const auto flip = I::broadcast(0x01010101u * args.flip), zero = I::broadcast(0u);
+    typename I::I32 acc[4] = {zero, zero, zero, zero};
+    std::size_t byte = 0;
+    for (; byte + kCodeWord <= args.n_bytes; byte += kCodeWord) {
+        const auto word = I::bit_xor(I::load(codes + byte), flip);
+        add_moments<I, Op, counts_top>(I::bit_and(word, I::load(args.mask + byte)), acc);
+    }
+    if (byte < args.n_bytes) {
+        const auto word = I::bit_xor(I::load_part(codes + byte, args.n_bytes - byte), flip);
+        add_moments<I, Op, counts_top>(I::bit_and(word, I::load(args.mask + byte)), acc);
+    }
+    I::sum_each(acc[0], acc[1], acc[2], acc[3], sums);
+    if (Op::form == CodeScan::bytes && I::code_levels == isa::kFullCodes) sums[1] += 128u * sums[0];
 }
 
 template <class I, class Op>
 void code_moments(const CodeScanArgs& args) noexcept {
-    using Vector = typename I::I32;
-    const Vector flip = I::broadcast(0x01010101u * args.flip);
     for (int row = 0; row < isa::kLanes; ++row) {
         const auto* codes = static_cast<const std::uint8_t*>(args.rows[row]);
-        const auto zero = I::broadcast(0u);
-        Vector acc[4] = {zero, zero, zero, zero};
-        std::size_t byte = 0;
-        for (; byte + kCodeWord <= args.n_bytes; byte += kCodeWord) {
-            const auto word = I::bit_xor(I::load(codes + byte), flip);
-            add_moments<I, Op>(I::bit_and(word, I::load(args.mask + byte)), acc);
-        }
-        if (byte < args.n_bytes) {
-            const auto word = I::bit_xor(I::load_part(codes + byte, args.n_bytes - byte), flip);
-            add_moments<I, Op>(I::bit_and(word, I::load(args.mask + byte)), acc);
-        }
-        I::sum_each(acc[0], acc[1], acc[2], acc[3], args.sums + row * 4);
+        std::uint32_t* sums = args.sums + row * 4;
+        if (args.counts_top) row_moments<I, Op, true>(args, codes, sums);
+        else row_moments<I, Op, false>(args, codes, sums);
     }
 }
 

@@ -151,8 +151,9 @@ struct CodeScanArgs {
     int n_lanes;
     const std::uint32_t* start; // what each lane's sums start from
     const std::uint8_t* mask;   // which bits of a row's bytes are codes: up to a multiple of 64
-    std::uint32_t* sums;        // [n_lanes][16]; or [16][4], over the codes c of a row: the sum of c, of
-                                // c (c mod 16), of c (c div 16) (of nibbles: 0), how many are the largest
+    bool counts_top;            // whether code_moments counts the largest code there is
+    std::uint32_t* sums;        // [n_lanes][16]; of code_moments [16][4], over the codes c of a row: the
+                                // sums of c and of c^2, the latter as [1] + 16 [2]; how many are the largest
 };
 
 // Codes on a grid of columns: min(code + shift, top) * step + start.
