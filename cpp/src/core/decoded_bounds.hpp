@@ -53,17 +53,25 @@ struct DecodedRow {
     }
 };
 
-// Upper bounds that a factor makes, sooner than directed rounding would: every row takes some.
-inline float above(double value) { return static_cast<float>(value * (1.0 + 0x1p-22)); }  // value >= 0
+// No smaller than `value` >= 0: a factor does it sooner than directed rounding, and every row takes
+// some. (What a denormal loses is nothing beside the slack of a row of kLeastLength.)
+inline constexpr double kAbove = 1.0 + 0x1.1p-24, kBelow = 1.0 - 0x1.1p-24;
+inline float above(double value) { return static_cast<float>(value * kAbove); }
+
+// Decoded numbers: a grid's are rounded once, and so are the lengths that follow from them.
+inline double decoding_error(double length, double residual, const BoundScales& scales) {
+    return residual + 1.5 * kUnit * scales.rounding * (length + residual);
+}
 
 // |x| of a row on a grid of its own: |w|^2 = s^2 |c~|^2 + 2 s m <1,c~> + d m^2. `root`: of d.
-inline DecodedRow decoded_row(const CodeMoments& codes, double step, double start, double half, double root) {
+inline DecodedRow decoded_row(const CodeMoments& codes, double step, double start, double half, double root,
+                              const BoundScales& scales) {
     constexpr double kUp = 1.0 + 0x1p-30, kDown = 1.0 - 0x1p-30;
     DecodedRow row{step, start};
     const double squares = step * step * codes.sq_sum;
     row.reach = std::sqrt(squares) * kUp;
     row.offset = std::abs(start) * root * kUp;
-    if (half != 0.0) row.residual = half * std::abs(step) * std::sqrt(codes.n_top) * kUp;
+    if (half != 0.0) row.residual = half * std::abs(step) * std::sqrt(codes.n_top) * kUp * scales.residual;
     double longest = row.reach, shortest = row.reach * (kDown * kDown);
     if (start != 0.0) {
         const double mixed = 2.0 * step * start * codes.sum, offset = row.offset * row.offset;
@@ -71,7 +79,7 @@ inline DecodedRow decoded_row(const CodeMoments& codes, double step, double star
         longest = std::sqrt(total + margin);
         shortest = std::sqrt(std::max(total - margin, 0.0));
     }
-    const double apart = row.residual + 1.5 * kUnit * (longest + row.residual);
+    const double apart = decoding_error(longest, row.residual, scales);
     row.high = longest + apart;
     row.low = std::max(shortest - apart, 0.0);
     return row;
@@ -82,7 +90,7 @@ inline DecodedRow decoded_row(const CodeMoments& codes, double step, double star
 inline RowTerms decoded_terms(Metric metric, const DecodedRow& row, double most_residual, const BoundScales& scales) {
     if (!row.is_bounded()) return unbounded_row();
     if (row.is_zero()) return {};
-    const double rest = row.residual * scales.residual + kDecodedSlack * scales.rounding * (row.high + row.offset);
+    const double rest = row.residual + kDecodedSlack * scales.rounding * (row.high + row.offset);
     if (metric == Metric::cosine) {
         const double unit = 1.0 / row.high;
         return {static_cast<float>(row.mul * unit),
@@ -91,7 +99,7 @@ inline RowTerms decoded_terms(Metric metric, const DecodedRow& row, double most_
     RowTerms terms{static_cast<float>(row.mul), {above(row.reach), above(rest), static_cast<float>(row.start)}};
     if (is_euclidean(metric)) {
         terms.add[0] = above(row.reach * most_residual + rest);
-        terms.add[1] = static_cast<float>(-0.5 * row.low * row.low * (1.0 - 0x1p-22));
+        terms.add[1] = static_cast<float>(-0.5 * row.low * row.low * kBelow);
     }
     return terms;
 }

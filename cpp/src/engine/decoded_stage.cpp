@@ -103,7 +103,7 @@ private:
 
     // All rows of signs are of one length.
     core::DecodedRow signs() const {
-        return core::decoded_row({0.0, static_cast<double>(stage_.n_cols_), 0.0}, 1.0, 0.0, 0.0, stage_.root_);
+        return core::decoded_row({0.0, static_cast<double>(stage_.n_cols_), 0.0}, 1.0, 0.0, 0.0, stage_.root_, stage_.scales_);
     }
 
     core::CodeMoments centered(const std::uint32_t (&sums)[4]) const {
@@ -118,7 +118,7 @@ private:
         if (grid.scope == Scope::column) return of_columns(codes, moments);
         const std::int64_t at = grid.scope == Scope::row ? index : 0;
         const double step = grid.step[at], minimum = grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at]);
-        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, stage_.root_);
+        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, stage_.root_, stage_.scales_);
     }
 
     // A product needs |x| only as a unit of rounding, which a bound on it can be.
@@ -126,7 +126,7 @@ private:
         const DecodedStage::Columns& columns = stage_.columns_;
         const double half = stage_.half_;
         core::DecodedRow row{1.0, 1.0, std::sqrt(moments.sq_sum) * (1.0 + 0x1p-30), columns.offset};
-        row.residual = half * columns.most_step * std::sqrt(moments.n_top) * (1.0 + 0x1p-30);
+        row.residual = half * columns.most_step * std::sqrt(moments.n_top) * (1.0 + 0x1p-30) * stage_.scales_.residual;
         if (stage_.metric_ == Metric::dot) {
             row.high = row.offset + row.reach * columns.most_step + row.residual;
             return row;

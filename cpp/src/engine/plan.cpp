@@ -27,7 +27,8 @@ constexpr std::int64_t kScanQueries = 2, kBitScanQueries = 10;
 constexpr std::int64_t kCodeQueries = 32;
 constexpr std::int64_t kCodeDims = 64;
 
-// Up to this many queries codes that are searched as what they decode to are read as they are.
+// Up to this many queries codes that are searched as what they decode to are read as they are (n = 100k,
+// d = 768, against decoding them: 0.2 of its time for one query, 0.3 for eight, 0.6 for 64, 0.8 for 128).
 constexpr std::int64_t kDecodedQueries = 64;
 
 // Up to this many queries reading the codes takes longer than multiplying them twice.
