@@ -1,4 +1,4 @@
-"""Codes searched as what they decode to: the certificate pair by pair, and the answer bit for bit."""
+"""Codes searched as what they decode to: the certificate, and the answer bit for bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NQ, N = 5, 30
 Codes = Callable[[np.random.Generator, int, int], em.Codes]
 
 
-# --- codes that are hard to judge ------------------------------------------------------------------
+# --- codes that are hard to judge -----------------------------------------------------------------
 
 
 def _data(rng: np.random.Generator, n: int, d: int, most: int) -> Array:
@@ -150,7 +150,7 @@ def bounds(isa: str) -> None:
         pytest.skip("decodes rows")
 
 
-# --- the certificate -------------------------------------------------------------------------------
+# --- the certificate ------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("bounds")
@@ -222,7 +222,8 @@ def test_the_query_part_is_attained(
     codes = em.Codes.from_data(data, "int8", step=0.01)
     scale_bounds(0.1, 1, 1)  # else rounding has room for it
     assert holds(q, codes, metric, stage)
-    scale_bounds(0.1, 1, 0.3)
+    # Products with two digits take a row's length from its step: ten times this one.
+    scale_bounds(0.1, 1, 0.03 if (metric, stage) == ("dot", "decoded_wide") else 0.3)
     assert not holds(q, codes, metric, stage)
 
 
@@ -267,7 +268,7 @@ def test_the_rounding_part_is_enough_alone_and_needed(
         assert not holds(q, codes, metric, stage)
 
 
-# --- the answer ------------------------------------------------------------------------------------
+# --- the answer -----------------------------------------------------------------------------------
 
 
 def plan_of(q: Array, codes: em.Codes, *args: Any, **options: Any) -> str:
@@ -364,7 +365,7 @@ def test_any_codes(data: st.DataObject) -> None:
     reference.assert_all_same(found, expected)
 
 
-# --- what it reports -------------------------------------------------------------------------------
+# --- what it reports ------------------------------------------------------------------------------
 
 
 def test_stats(rng: np.random.Generator) -> None:
@@ -386,7 +387,7 @@ def test_the_self_check(
     scale_bounds: Callable[..., None],
     rng: np.random.Generator,
 ) -> None:
-    """What is best lies wholly in what a digit leaves out of the query; bounds that forget it miss it."""
+    """What is best lies wholly in what a digit leaves out of the query."""
     if not _core.multiplies_bytes():
         pytest.skip("decodes rows")
     monkeypatch.setenv("EMBMATH_VERIFY", "1")

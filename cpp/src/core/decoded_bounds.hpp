@@ -32,76 +32,108 @@ inline constexpr double kDecodedSlack = 128.0 * kUnit;
 // Beyond these a row's rounding is not relative to its length, or its terms leave float32.
 inline constexpr double kLeastLength = 0x1p-40, kMostLength = 0x1p50;
 
-// Over the codes of a row, counted from the middle one.
+inline constexpr int kDecodedRows = 16;
+
+// Over the codes of rows, counted from the middle one.
 struct CodeMoments {
-    double sum, sq_sum;
-    double n_top;  // how many are the largest
+    double sum[kDecodedRows], sq_sum[kDecodedRows];
+    double n_top[kDecodedRows];  // how many are the largest
 };
 
-// Lengths of one row.
-struct DecodedRow {
-    double mul = 0.0;       // what a unit of S is worth: s, or 1
-    double start = 1.0;     // what the query's <., m> is worth: m, or 1
-    double reach = 0.0;     // |s c~|, or |c~|; rounded up
-    double offset = 0.0;    // |m|, likewise
-    double low = 0.0, high = 0.0;  // |x| lies between
-    double residual = 0.0;  // |t|, rounded up
+// Lengths of rows, array by array: every row takes them, and plain loops over these become vectors.
+struct DecodedRows {
+    double mul[kDecodedRows];    // what a unit of S is worth: s, or 1
+    double start[kDecodedRows];  // what the query's <., m> is worth: m, or 1
+    double reach[kDecodedRows];  // |s c~|, or |c~|; rounded up
+    double offset[kDecodedRows]; // |m|, likewise
+    double low[kDecodedRows], high[kDecodedRows];  // |x| lies between
+    double residual[kDecodedRows] = {};            // |t|, rounded up
 
-    bool is_zero() const { return high == 0.0; }
-    bool is_bounded() const {
-        return is_zero() || (high >= kLeastLength && high <= kMostLength && reach <= kMostLength && offset <= kMostLength);
+    bool is_zero(int i) const { return high[i] == 0.0; }
+    bool is_usual(int i) const {
+        return (high[i] >= kLeastLength) & (high[i] <= kMostLength) & (reach[i] <= kMostLength) & (offset[i] <= kMostLength);
     }
+    bool is_bounded(int i) const { return is_zero(i) || is_usual(i); }
 };
 
-// No smaller than `value` >= 0: a factor does it sooner than directed rounding, and every row takes
-// some. (What a denormal loses is nothing beside the slack of a row of kLeastLength.)
+// No smaller than `value` >= 0: a factor does it sooner than directed rounding. (What a denormal loses
+// is nothing beside the slack of a row of kLeastLength.)
 inline constexpr double kAbove = 1.0 + 0x1.1p-24, kBelow = 1.0 - 0x1.1p-24;
-inline float above(double value) { return static_cast<float>(value * kAbove); }
+inline constexpr double kUp = 1.0 + 0x1p-30, kDown = 1.0 - 0x1p-30;  // the same in float64
 
-// Decoded numbers: a grid's are rounded once, and so are the lengths that follow from them.
-inline double decoding_error(double length, double residual, const BoundScales& scales) {
-    return residual + 1.5 * kUnit * scales.rounding * (length + residual);
+// |x| of rows on grids of their own, or on one grid: |w|^2 = s^2 |c~|^2 + 2 s m <1,c~> + d m^2. `root`: of d.
+inline void lay_lengths(DecodedRows& rows, const CodeMoments& codes, double half, double root, const BoundScales& scales) {
+    const double decoding = 1.5 * kUnit * scales.rounding;
+    bool cancels = false;
+    double margin[kDecodedRows], total[kDecodedRows];
+    for (int i = 0; i < kDecodedRows; ++i) {
+        const double step = rows.mul[i], start = rows.start[i], offset = start * root;
+        const double squares = step * step * codes.sq_sum[i], mixed = 2.0 * step * start * codes.sum[i];
+        const double parts = squares + std::abs(mixed) + offset * offset;
+        total[i] = squares + mixed + offset * offset;
+        margin[i] = 0x1p-40 * parts;
+        rows.reach[i] = std::sqrt(squares) * kUp;
+        rows.offset[i] = std::abs(offset) * kUp;
+        rows.high[i] = std::sqrt(total[i] + margin[i]) * kUp;
+        rows.low[i] = rows.high[i] * (1.0 - 0x1p-29);  // unless something cancels
+        cancels |= !(parts < 4.0 * total[i]);
+    }
+    if (cancels) {
+        for (int i = 0; i < kDecodedRows; ++i) rows.low[i] = std::sqrt(std::max(total[i] - margin[i], 0.0)) * kDown;
+    }
+    if (half != 0.0) {
+        const double most = half * kUp * scales.residual;
+        for (int i = 0; i < kDecodedRows; ++i) rows.residual[i] = most * std::abs(rows.mul[i]) * std::sqrt(codes.n_top[i]);
+    }
+    for (int i = 0; i < kDecodedRows; ++i) {
+        const double apart = rows.residual[i] + decoding * (rows.high[i] + rows.residual[i]);
+        rows.high[i] += apart;
+        rows.low[i] -= apart;
+        if (rows.low[i] < 0.0) rows.low[i] = 0.0;
+    }
 }
 
-// |x| of a row on a grid of its own: |w|^2 = s^2 |c~|^2 + 2 s m <1,c~> + d m^2. `root`: of d.
-inline DecodedRow decoded_row(const CodeMoments& codes, double step, double start, double half, double root,
-                              const BoundScales& scales) {
-    constexpr double kUp = 1.0 + 0x1p-30, kDown = 1.0 - 0x1p-30;
-    DecodedRow row{step, start};
-    const double squares = step * step * codes.sq_sum;
-    row.reach = std::sqrt(squares) * kUp;
-    row.offset = std::abs(start) * root * kUp;
-    if (half != 0.0) row.residual = half * std::abs(step) * std::sqrt(codes.n_top) * kUp * scales.residual;
-    double longest = row.reach, shortest = row.reach * (kDown * kDown);
-    if (start != 0.0) {
-        const double mixed = 2.0 * step * start * codes.sum, offset = row.offset * row.offset;
-        const double margin = 0x1p-28 * (squares + std::abs(mixed) + offset), total = squares + mixed + offset;
-        longest = std::sqrt(total + margin);
-        shortest = std::sqrt(std::max(total - margin, 0.0));
+// The same without a look at the codes, of which none is farther from the middle one than that is from
+// 0: enough for products, of which lengths bound small parts only.
+inline void assume_lengths(DecodedRows& rows, int middle, double root) {
+    for (int i = 0; i < kDecodedRows; ++i) {
+        rows.reach[i] = middle * std::abs(rows.mul[i]) * root * kUp;
+        rows.offset[i] = std::abs(rows.start[i]) * root * kUp;
+        rows.low[i] = 0.0;
+        rows.high[i] = rows.reach[i] + rows.offset[i];
     }
-    const double apart = decoding_error(longest, row.residual, scales);
-    row.high = longest + apart;
-    row.low = std::max(shortest - apart, 0.0);
-    return row;
 }
 
 // {mul, |s c~| or all of the radius, |t| or -|x|^2 / 2, m}: what differs between queries of a batch
 // is worth a term of its own only where one is free. `most_residual`: the largest |r| / N of the batch.
-inline RowTerms decoded_terms(Metric metric, const DecodedRow& row, double most_residual, const BoundScales& scales) {
-    if (!row.is_bounded()) return unbounded_row();
-    if (row.is_zero()) return {};
-    const double rest = row.residual + kDecodedSlack * scales.rounding * (row.high + row.offset);
+inline void lay_terms(Metric metric, const DecodedRows& rows, double most_residual, const BoundScales& scales, RowTerms* out) {
+    const double slack = kDecodedSlack * scales.rounding;
+    bool is_usual = true;
+    for (int i = 0; i < kDecodedRows; ++i) is_usual &= rows.is_usual(i);
     if (metric == Metric::cosine) {
-        const double unit = 1.0 / row.high;
-        return {static_cast<float>(row.mul * unit),
-                {above(row.reach * unit), above((rest + row.high - row.low) * unit), static_cast<float>(row.start * unit)}};
+        for (int i = 0; i < kDecodedRows; ++i) {
+            const double unit = 1.0 / rows.high[i];
+            const double rest = rows.residual[i] + slack * (rows.high[i] + rows.offset[i]) + (rows.high[i] - rows.low[i]);
+            out[i] = {static_cast<float>(rows.mul[i] * unit),
+                      {static_cast<float>(rows.reach[i] * unit * kAbove), static_cast<float>(rest * unit * kAbove),
+                       static_cast<float>(rows.start[i] * unit)}};
+        }
+    } else {
+        const bool is_distance = is_euclidean(metric);
+        const double own = is_distance ? most_residual : 1.0;
+        for (int i = 0; i < kDecodedRows; ++i) {
+            const double rest = rows.residual[i] + slack * (rows.high[i] + rows.offset[i]);
+            const double radius = rows.reach[i] * own, half_square = -0.5 * rows.low[i] * rows.low[i] * kBelow;
+            out[i] = {static_cast<float>(rows.mul[i]),
+                      {static_cast<float>((is_distance ? radius + rest : radius) * kAbove),
+                       static_cast<float>(is_distance ? half_square : rest * kAbove), static_cast<float>(rows.start[i])}};
+        }
     }
-    RowTerms terms{static_cast<float>(row.mul), {above(row.reach), above(rest), static_cast<float>(row.start)}};
-    if (is_euclidean(metric)) {
-        terms.add[0] = above(row.reach * most_residual + rest);
-        terms.add[1] = static_cast<float>(-0.5 * row.low * row.low * kBelow);
+    if (is_usual) return;
+    for (int i = 0; i < kDecodedRows; ++i) {
+        if (rows.is_zero(i)) out[i] = {};
+        else if (!rows.is_usual(i)) out[i] = unbounded_row();
     }
-    return terms;
 }
 
 struct DecodedQuery {

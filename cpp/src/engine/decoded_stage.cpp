@@ -13,13 +13,6 @@ namespace {
 using kernel::CodeScan;
 using kernel::SelectOp;
 
-constexpr std::size_t kWord = 64;  // bytes of codes that go together
-
-CodeScan form_of(const Coding& coding) {
-    if (coding.kind == Coding::Kind::signs) return CodeScan::bits;
-    return coding.grid.format.is_packed ? CodeScan::nibbles : CodeScan::bytes;
-}
-
 // Codes of fewer levels than they have bits are clamped, one by one, where they are decoded.
 bool fills_its_bits(const CodeFormat& format) {
     return format.levels == (format.is_packed ? 15 : format.is_symmetric ? 127 : 255);
@@ -31,44 +24,12 @@ SelectOp select_op(int digits) { return digits == 1 ? SelectOp::affine_i32_3 : S
 
 }  // namespace
 
-CodeLayout::CodeLayout(const RowReader& rows, std::int64_t n_cols) {
-    const Coding coding = rows.decoder()->coding();
-    form = form_of(coding);
-    nibbles = coding.grid.format.layout;
-    dim = static_cast<std::size_t>(coding.dim);
-    parts = form == CodeScan::bytes ? 1 : form == CodeScan::nibbles ? 2 : 8;
-    middle = form == CodeScan::bytes ? 128 : form == CodeScan::nibbles ? 8 : 1;
-    flip = form == CodeScan::bits ? coding.flip : rows.stored_dtype() == Dtype::i8 ? 0x80 : 0;
-    for (std::size_t col = 0; col < static_cast<std::size_t>(n_cols); ++col) n_bytes = std::max(n_bytes, place(col).byte + 1);
-    mask = runtime::AlignedArray<std::uint8_t>((n_bytes + kWord - 1) / kWord * kWord);
-    std::fill(mask.begin(), mask.end(), std::uint8_t{0});
-    const int bits = 8 / parts;
-    for (std::size_t col = 0; col < static_cast<std::size_t>(n_cols); ++col) {
-        const Place at = place(col);
-        mask.data()[at.byte] |= static_cast<std::uint8_t>(((1 << bits) - 1) << bits * at.part);
-    }
-}
-
-// Bits come most significant first; of two nibbles the low half is the even column, or one of the
-// second half of the columns.
-CodeLayout::Place CodeLayout::place(std::size_t col) const {
-    if (form == CodeScan::bytes) return {col, 0};
-    if (form == CodeScan::bits) return {col / 8, static_cast<int>(7 - col % 8)};
-    if (nibbles == NibbleLayout::interleaved) return {col / 2, static_cast<int>(col % 2)};
-    return col < dim / 2 ? Place{col, 1} : Place{col - dim / 2, 0};
-}
-
-std::size_t CodeLayout::query_byte(std::size_t col) const {
-    const Place at = place(col);
-    return (at.byte / kWord * static_cast<std::size_t>(parts) + static_cast<std::size_t>(at.part)) * kWord + at.byte % kWord;
-}
-
 // Sums and terms of sixteen rows, read once.
 class DecodedPacker final : public BlockPacker {
 public:
     DecodedPacker(const DecodedStage& stage, const RowReader& rows)
         : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {
-        sign_terms_ = terms_of(signs());
+        if (stage.layout_.form == CodeScan::bits) lay_signs();
     }
 
     std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
@@ -80,75 +41,105 @@ public:
         kernel::CodeScanArgs args{codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
                                   static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block};
         stage_.table_.scan_codes[static_cast<int>(layout.form)](args);
+        if (layout.form != CodeScan::bits) {
+            const bool has_columns = !stage_.columns_.start.empty();
+            lay_grids(rows, n);
+            if (stage_.ignores_lengths()) {
+                core::assume_lengths(lengths_, layout.middle, stage_.root_);
+            } else {
+                const core::CodeMoments moments = this->moments(args);
+                core::lay_lengths(lengths_, moments, stage_.half_, stage_.root_, stage_.scales_);
+                if (has_columns) lay_columns(codes, moments);
+            }
+            if (has_columns) lay_offsets();
+        }
         terms.least_ratio = 0.0;
-        if (layout.form == CodeScan::bits) {
-            std::fill_n(terms.row, n, sign_terms_);
-            std::fill_n(terms.norm, n, stage_.root_);
-            return;
-        }
-        std::uint32_t moments[kBlockRows][4];
-        args.sums = &moments[0][0];
-        stage_.table_.code_moments[static_cast<int>(layout.form)](args);
-        for (int lane = 0; lane < n; ++lane) {
-            const core::DecodedRow row = decoded(rows[lane], codes[lane], centered(moments[lane]));
-            terms.row[lane] = terms_of(row);
-            terms.norm[lane] = row.is_bounded() ? row.high : core::kInfinity;
-        }
+        core::lay_terms(stage_.metric_, lengths_, stage_.most_residual_, stage_.scales_, terms.row);
+        for (int lane = 0; lane < n; ++lane) terms.norm[lane] = lengths_.is_bounded(lane) ? lengths_.high[lane] : core::kInfinity;
     }
 
 private:
-    core::RowTerms terms_of(const core::DecodedRow& row) const {
-        return core::decoded_terms(stage_.metric_, row, stage_.most_residual_, stage_.scales_);
-    }
+    static_assert(core::kDecodedRows == kBlockRows);
 
-    // All rows of signs are of one length.
-    core::DecodedRow signs() const {
-        return core::decoded_row({0.0, static_cast<double>(stage_.n_cols_), 0.0}, 1.0, 0.0, 0.0, stage_.root_, stage_.scales_);
-    }
-
-    core::CodeMoments centered(const std::uint32_t (&sums)[4]) const {
+    core::CodeMoments moments(kernel::CodeScanArgs args) const {
+        std::uint32_t sums[kBlockRows][4];
+        args.sums = &sums[0][0];
+        stage_.table_.code_moments[static_cast<int>(stage_.layout_.form)](args);
         const auto d = static_cast<double>(stage_.n_cols_);
-        const double k = stage_.layout_.middle, sum = sums[0];
-        const double sq_sum = sums[1] + 16.0 * sums[2];
-        return {sum - k * d, sq_sum - 2.0 * k * sum + d * k * k, static_cast<double>(sums[3])};
-    }
-
-    core::DecodedRow decoded(std::int64_t index, const void* codes, const core::CodeMoments& moments) const {
-        const CodeGrid& grid = stage_.coding_.grid;
-        if (grid.scope == Scope::column) return of_columns(codes, moments);
-        const std::int64_t at = grid.scope == Scope::row ? index : 0;
-        const double step = grid.step[at], minimum = grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at]);
-        return core::decoded_row(moments, step, minimum + step * stage_.shift_, stage_.half_, stage_.root_, stage_.scales_);
-    }
-
-    // A product needs |x| only as a unit of rounding, which a bound on it can be.
-    core::DecodedRow of_columns(const void* codes, const core::CodeMoments& moments) const {
-        const DecodedStage::Columns& columns = stage_.columns_;
-        const double half = stage_.half_;
-        core::DecodedRow row{1.0, 1.0, std::sqrt(moments.sq_sum) * (1.0 + 0x1p-30), columns.offset};
-        row.residual = half * columns.most_step * std::sqrt(moments.n_top) * (1.0 + 0x1p-30) * stage_.scales_.residual;
-        if (stage_.metric_ == Metric::dot) {
-            row.high = row.offset + row.reach * columns.most_step + row.residual;
-            return row;
+        const double k = stage_.layout_.middle;
+        core::CodeMoments moments;
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            const double sum = sums[lane][0], sq_sum = sums[lane][1] + 16.0 * sums[lane][2];
+            moments.sum[lane] = sum - k * d;
+            moments.sq_sum[lane] = sq_sum - 2.0 * k * sum + d * k * k;
+            moments.n_top[lane] = sums[lane][3];
         }
+        return moments;
+    }
+
+    // Steps and starts, except those that went into the queries.
+    void lay_grids(const std::int64_t* rows, int n) {
+        const CodeGrid& grid = stage_.coding_.grid;
+        if (grid.scope == Scope::column) {
+            std::fill_n(lengths_.mul, kBlockRows, 1.0);
+            std::fill_n(lengths_.start, kBlockRows, 1.0);
+            return;
+        }
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            const std::int64_t at = grid.scope == Scope::row ? rows[lane < n ? lane : 0] : 0;
+            lengths_.mul[lane] = grid.step[at];
+            lengths_.start[lane] = (grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at])) + lengths_.mul[lane] * stage_.shift_;
+        }
+    }
+
+    // Lengths on grids of columns; a product needs |x| only as a unit of rounding.
+    void lay_columns(const void* const* codes, const core::CodeMoments& moments) {
+        const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
+        const double most = stage_.half_ * stage_.columns_.most_step * core::kUp * stage_.scales_.residual;
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            lengths_.reach[lane] = std::sqrt(moments.sq_sum[lane]) * core::kUp;
+            lengths_.residual[lane] = most * std::sqrt(moments.n_top[lane]);
+            if (stage_.metric_ == Metric::dot) continue;
+            const double norm = std::sqrt(sq_norm(codes[lane]));
+            lengths_.low[lane] = norm * (1.0 - error);
+            lengths_.high[lane] = norm * (1.0 + error);
+        }
+    }
+
+    void lay_offsets() {
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            lengths_.offset[lane] = stage_.columns_.offset;
+            if (stage_.metric_ != Metric::dot) continue;
+            lengths_.high[lane] = stage_.columns_.offset + lengths_.reach[lane] * stage_.columns_.most_step + lengths_.residual[lane];
+        }
+    }
+
+    // |x|^2 on a grid of columns, in float32 sums.
+    double sq_norm(const void* codes) {
+        const DecodedStage::Columns& columns = stage_.columns_;
         const CodeFormat& format = stage_.coding_.grid.format;
-        kernel::GridNormArgs args{codes, stage_.n_cols_, static_cast<float>(half + (format.is_signed ? 128.0 : 0.0)),
-                                  static_cast<float>(format.levels), columns.step.data(), columns.minimum.data()};
+        const auto shift = static_cast<float>(stage_.half_ + (format.is_signed ? 128.0 : 0.0));
+        kernel::GridNormArgs args{codes, stage_.n_cols_, shift, static_cast<float>(format.levels), columns.step.data(), columns.minimum.data()};
         if (format.is_packed) {
             stage_.table_.unpack_nibbles(static_cast<const std::uint8_t*>(codes), stage_.layout_.dim, format.layout, unpacked_.data());
             args.codes = unpacked_.data();
         }
-        const double norm = std::sqrt(stage_.table_.decoded_sq_norm[stage_.layout_.flip == 0 ? 1 : 0](args));
-        const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
-        row.low = norm * (1.0 - error);
-        row.high = norm * (1.0 + error);
-        return row;
+        return stage_.table_.decoded_sq_norm[stage_.layout_.flip == 0 ? 1 : 0](args);
+    }
+
+    // All rows of signs are of one length.
+    void lay_signs() {
+        std::fill_n(lengths_.mul, kBlockRows, 1.0);
+        std::fill_n(lengths_.start, kBlockRows, 0.0);
+        core::CodeMoments moments{};
+        std::fill_n(moments.sq_sum, kBlockRows, static_cast<double>(stage_.n_cols_));
+        core::lay_lengths(lengths_, moments, 0.0, stage_.root_, stage_.scales_);
     }
 
     const DecodedStage& stage_;
     const RowReader& rows_;
-    core::RowTerms sign_terms_;
-    mutable runtime::AlignedArray<std::uint8_t> unpacked_;
+    core::DecodedRows lengths_;
+    runtime::AlignedArray<std::uint8_t> unpacked_;
 };
 
 bool DecodedStage::exists(const kernel::KernelTable& table, Metric metric, const RowReader& rows, std::int64_t n_cols) {

@@ -5,33 +5,10 @@
 #include <vector>
 
 #include "core/decoded_bounds.hpp"
+#include "engine/code_layout.hpp"
 #include "engine/stage.hpp"
 
 namespace embmath::engine {
-
-// Where the codes of the leading columns of a row lie.
-struct CodeLayout {
-    CodeLayout(const RowReader& rows, std::int64_t n_cols);
-
-    // Of a query's digits: which byte of its lane goes with a column.
-    std::size_t query_byte(std::size_t col) const;
-
-    kernel::CodeScan form;
-    NibbleLayout nibbles;
-    std::uint8_t flip;       // makes codes unsigned
-    int parts;               // codes in a byte
-    int middle;              // core/decoded_bounds.hpp: k
-    std::size_t dim;         // of a whole row
-    std::size_t n_bytes = 0; // of a row that hold a code
-    runtime::AlignedArray<std::uint8_t> mask;  // which bits of those are one
-
-private:
-    struct Place {
-        std::size_t byte;
-        int part;
-    };
-    Place place(std::size_t col) const;
-};
 
 class DecodedStage final : public Stage {
 public:
@@ -58,6 +35,9 @@ private:
         std::vector<double> start;                   // core/decoded_bounds.hpp: m
         double offset = 0.0, most_step = 0.0;
     };
+
+    // Whether lengths only weigh what two digits leave out.
+    bool ignores_lengths() const { return metric_ == Metric::dot && half_ == 0.0 && digits_ == 2; }
 
     void lay_out_columns();
     void add_query(int query, const double* x);
