@@ -340,6 +340,23 @@ def test_what_is_decoded_as_before(rng: np.random.Generator) -> None:
     assert plan_of(q, em.quantize(x, "int8"), 5, "manhattan") == "canonical"
 
 
+@pytest.mark.parametrize("scope", ["row", "dim", "global"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3e38, -1e-45])
+def test_grids_that_nobody_should_make(scope: str, value: float, rng: np.random.Generator) -> None:
+    """Rows that decode to NaN or infinity, or queries with which no step can be multiplied."""
+    for name, precision in product(("step", "minimum"), ("int8", "uint8", "int4")):
+        made = em.quantize(normal(rng, 600, 24), precision, scope=scope)
+        if getattr(made, name) is None:
+            continue
+        grid = np.array(getattr(made, name))
+        grid.reshape(-1)[:: max(grid.size // 4, 1)] = value
+        codes = dataclasses.replace(made, **{name: grid})
+        with np.errstate(all="ignore"):
+            for metric in METRICS:
+                plan_of(normal(rng, 2, 24), codes, 5, metric)
+                plan_of(normal(rng, 9, 24), codes, 6, metric)
+
+
 def test_a_row_ends_where_its_memory_does(rng: np.random.Generator) -> None:
     """Codes at the end of a page that nobody may read beyond."""
     for kind, d in product(("int8", "int4", "binary"), (64, 70, 100)):
