@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +67,15 @@ class Problem:
     corpus: data.Array
     queries: data.Array
     mask: data.BoolArray | None = None
+    codes: Any = None  # of the corpus, if the case has some
+
+    @cached_property
+    def truth(self) -> data.Array:
+        """The rows that scores belong to: the corpus, or what its codes stand for."""
+        return self.corpus if self.codes is None else self.codes.dequantize()
 
 
+_PRECISIONS = {8: "int8", 4: "int4", 1: "binary"}
 _SHARE = {"half": 0.5, "rare": 0.01}
 
 
@@ -74,7 +83,13 @@ def build(case: Case, threads: int) -> Problem:
     """Make (or load) the data of a case. Raises data.DataMissingError where real data is absent."""
     corpus, queries = _rows(case)
     mask = data.mask(case.n, _SHARE[case.filter]) if case.filter in _SHARE else None
-    return Problem(case, threads, corpus, queries, mask)
+    problem = Problem(case, threads, corpus, queries, mask)
+    if case.bits:
+        import embmath as em
+
+        precision: Any = _PRECISIONS[case.bits]
+        problem.codes = em.quantize(corpus, precision)
+    return problem
 
 
 def _rows(case: Case) -> tuple[data.Array, data.Array]:

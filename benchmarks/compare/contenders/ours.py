@@ -66,34 +66,22 @@ def embmath_float(p: Problem) -> Prepared:
     return Prepared(_index(p, codes=None, **_filter(p)), pair_answer)
 
 
-_PRECISIONS: dict[int, Any] = {8: "int8", 4: "int4", 1: "binary"}
-
-
 @contender("embmath", "codes", "embmath")
 def embmath_codes(p: Problem) -> Prepared:
     """Codes as they are stored."""
-    import embmath as em
-
-    codes: Any = em.quantize(p.corpus, _PRECISIONS[p.case.bits])
-    return Prepared(_search(p, codes, p.case.metric), pair_answer)
+    return Prepared(_search(p, p.codes, p.case.metric), pair_answer)
 
 
 @contender("embmath, decoded rows", "codes", "embmath")
 def embmath_decoded(p: Problem) -> Prepared:
     """The same answer from four to 32 times the memory."""
-    import embmath as em
-
-    rows = em.quantize(p.corpus, _PRECISIONS[p.case.bits]).dequantize()
-    return Prepared(_search(p, rows, p.case.metric), pair_answer)
+    return Prepared(_search(p, p.truth, p.case.metric), pair_answer)
 
 
 @contender("embmath, rescored", "codes", "embmath")
 def embmath_rescored(p: Problem) -> Prepared:
     """Forty candidates by their exact scores."""
-    import embmath as em
-
-    codes: Any = em.quantize(p.corpus, _PRECISIONS[p.case.bits])
-    search = _search(p, codes, p.case.metric, rescore=p.corpus, oversample=4)
+    search = _search(p, p.codes, p.case.metric, rescore=p.corpus, oversample=4)
     return Prepared(search, None)
 
 
