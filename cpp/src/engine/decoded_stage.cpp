@@ -13,6 +13,9 @@ namespace {
 using kernel::CodeScan;
 using kernel::SelectOp;
 
+// The least a unit of a query's codes may be, beside its length, to stay a float32.
+constexpr double kLeastUnit = 0x1p-80;
+
 // Codes of fewer levels than they have bits are clamped, one by one, where they are decoded.
 bool fills_its_bits(const CodeFormat& format) {
     return format.levels == (format.is_packed ? 15 : format.is_symmetric ? 127 : 255);
@@ -197,41 +200,52 @@ void DecodedStage::lay_out_columns() {
         columns_.offset += start * start;
         columns_.most_step = std::max(columns_.most_step, std::abs(step));
     }
-    columns_.offset = std::sqrt(columns_.offset) * (1.0 + 0x1p-30);
+    columns_.offset = std::sqrt(columns_.offset) * core::kUp;
 }
 
-// The query, with the steps of columns in it, as integers of `digits_` digits; what that leaves out.
+// What a bound needs to know of a query; one without bounds keeps every row.
 void DecodedStage::add_query(int query, const double* x) {
     const bool has_columns = !columns_.start.empty();
-    const auto value = [&](std::size_t col) { return has_columns ? x[col] * columns_.step.data()[col] : x[col]; };
+    std::vector<double> y(x, x + n_cols_);  // with the steps of columns in it
     double sq_norm = 0.0, most = 0.0, along = 0.0, sq_reach = 0.0;
     for (std::size_t col = 0; col < n_cols_; ++col) {
-        const double y = value(col);
+        if (has_columns) y[col] *= columns_.step.data()[col];
         sq_norm += x[col] * x[col];
-        sq_reach += y * y;
+        sq_reach += y[col] * y[col];
         along += has_columns ? x[col] * columns_.start[col] : x[col];
-        most = std::max(most, std::abs(y));
+        most = std::max(most, std::abs(y[col]));
     }
     core::DecodedQuery& terms = terms_[static_cast<std::size_t>(query)];
     terms.metric = metric_;
-    if (!(sq_norm > 0.0 && sq_norm < core::kInfinity && sq_reach < core::kInfinity && std::abs(along) < core::kInfinity)) return;
-    const double norm = std::sqrt(sq_norm) * (1.0 + 0x1p-30);
-    const int levels = table_.code_levels * (digits_ == 2 ? kernel::kDigitBase : 1);
-    const double unit = most / levels;
-    if (!core::shares_units(metric_, std::ilogb(norm)) || !(sq_reach == 0.0 || unit / norm >= 0x1p-80)) return;
-    if (!(std::sqrt(sq_reach) <= core::kMostLength * norm && std::abs(along) <= core::kMostLength * norm)) return;
+    if (!(sq_norm > 0.0 && sq_norm < core::kInfinity)) return;
+    const double norm = std::sqrt(sq_norm) * core::kUp, reach = std::sqrt(sq_reach);
+    const double unit = most / (table_.code_levels * (digits_ == 2 ? kernel::kDigitBase : 1));
+    const bool fits = reach <= core::kMostLength * norm && std::abs(along) <= core::kMostLength * norm;
+    if (!fits || !core::shares_units(metric_, std::ilogb(norm)) || !(reach == 0.0 || unit >= kLeastUnit * norm)) return;
+    const double rest = reach == 0.0 ? 0.0 : write_digits(query, y, unit);
+    const double slack = core::kDecodedSlack * scales_.rounding;
+    terms.bounded = true;
+    terms.norm = norm;
+    terms.step = unit / norm;
+    terms.along = along / norm;
+    terms.residual = (rest * scales_.query + slack * reach) / norm * (1.0 + 0x1p-29);
+    most_residual_ = std::max(most_residual_, terms.residual);
+}
+
+// y as integers of one digit, or of two to base 128, the low one in [-64, 64); returns the length of what that leaves out.
+double DecodedStage::write_digits(int query, const std::vector<double>& y, double unit) {
+    constexpr int kHalf = kernel::kDigitBase / 2;
     const auto lane = static_cast<std::size_t>(query * digits_);
     auto* high = reinterpret_cast<std::int8_t*>(digits_of_queries_.data() + lane * query_words_);
-    auto* low = high + query_words_ * 4;
+    auto* low = high + query_words_ * sizeof(std::uint32_t);
     double sq_rest = 0.0;
     int high_sum = 0, low_sum = 0;
-    for (std::size_t col = 0; col < n_cols_ && unit > 0.0; ++col) {
-        const double y = value(col), code = std::nearbyint(y / unit), rest = y - unit * code;
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        const double code = std::nearbyint(y[col] / unit), rest = y[col] - unit * code;
         sq_rest += rest * rest;
         const std::size_t at = layout_.query_byte(col);
         auto upper = static_cast<int>(code);
         if (digits_ == 2) {
-            constexpr int kHalf = kernel::kDigitBase / 2;
             const int whole = upper + kHalf;
             upper = whole >> 7;
             low[at] = static_cast<std::int8_t>(whole - upper * kernel::kDigitBase - kHalf);
@@ -240,15 +254,10 @@ void DecodedStage::add_query(int query, const double* x) {
         high[at] = static_cast<std::int8_t>(upper);
         high_sum += upper;
     }
+    // Codes count from 0: the sums start from what the middle one adds.
     start_.data()[lane] = static_cast<std::uint32_t>(-layout_.middle * high_sum);
     if (digits_ == 2) start_.data()[lane + 1] = static_cast<std::uint32_t>(-layout_.middle * low_sum);
-    terms.bounded = true;
-    terms.norm = norm;
-    terms.step = unit / norm;
-    terms.along = along / norm;
-    const double slack = core::kDecodedSlack * scales_.rounding;
-    terms.residual = (std::sqrt(sq_rest) * scales_.query + slack * std::sqrt(sq_reach)) / norm * (1.0 + 0x1p-29);
-    most_residual_ = std::max(most_residual_, terms.residual);
+    return std::sqrt(sq_rest);
 }
 
 std::unique_ptr<BlockPacker> DecodedStage::packer(const RowReader& rows) const {

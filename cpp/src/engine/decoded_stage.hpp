@@ -41,6 +41,7 @@ private:
 
     void lay_out_columns();
     void add_query(int query, const double* x);
+    double write_digits(int query, const std::vector<double>& y, double unit);
 
     const kernel::KernelTable& table_;
     Metric metric_;
