@@ -7,7 +7,15 @@
 #error "embmath needs GCC or a compiler that speaks its dialect (Clang)"
 #endif
 
-#define EMBMATH_INLINE inline __attribute__((always_inline))
+#define EMBMATH_HOST_INLINE inline __attribute__((always_inline))
+#if defined(__CUDACC__)
+#define EMBMATH_INLINE __host__ __device__ __forceinline__
+#define EMBMATH_UNROLL _Pragma("unroll")
+#define EMBMATH_ROLL _Pragma("unroll 1")
+#else
+#define EMBMATH_INLINE EMBMATH_HOST_INLINE
+#define EMBMATH_UNROLL _Pragma("GCC unroll 16")
+#define EMBMATH_ROLL
+#endif
 // Of a lambda that a loop and its tail both call.
 #define EMBMATH_INLINE_LAMBDA __attribute__((always_inline))
-#define EMBMATH_UNROLL _Pragma("GCC unroll 16")

@@ -104,7 +104,7 @@ struct U8 : Plain<std::uint8_t, Dtype::u8> {
 
 // Calls `visit` with the traits entry of a run-time dtype. The one switch over dtypes.
 template <class Visit>
-EMBMATH_INLINE decltype(auto) visit_dtype(Dtype dtype, Visit&& visit) {
+EMBMATH_HOST_INLINE decltype(auto) visit_dtype(Dtype dtype, Visit&& visit) {
     switch (dtype) {
         case Dtype::f16: return visit(F16{});
         case Dtype::bf16: return visit(BF16{});

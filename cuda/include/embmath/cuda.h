@@ -1,0 +1,112 @@
+/* The CUDA half as other languages see it: pointers into a device's memory, a stream, a status.
+ *
+ * Every call enqueues on the stream that it is given and returns; nothing is allocated, nothing waits,
+ * nothing is read back, so that all of it can be captured into a graph once embmath_cuda_prepare() has
+ * been called for the device. Workspaces belong to the caller, aligned to 256 bytes, and are free for
+ * other use in stream order. Nothing is thrown.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define EMBMATH_CUDA_API __attribute__((visibility("default")))
+#else
+#define EMBMATH_CUDA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* 0: done. Negative: an argument is not allowed. Positive: the CUDA runtime's own error. */
+typedef int embmath_cuda_status;
+enum {
+    EMBMATH_CUDA_OK = 0,
+    EMBMATH_CUDA_BAD_DTYPE = -1,
+    EMBMATH_CUDA_BAD_METRIC = -2,
+    EMBMATH_CUDA_BAD_SIZE = -3,
+    EMBMATH_CUDA_SMALL_WORKSPACE = -4
+};
+EMBMATH_CUDA_API int embmath_cuda_is_emulated(void);
+EMBMATH_CUDA_API const char* embmath_cuda_message(embmath_cuda_status status);
+
+/* Numbered as embmath::Dtype and embmath::Metric are. */
+typedef enum { EMBMATH_F16 = 0, EMBMATH_BF16 = 1, EMBMATH_F32 = 2 } embmath_dtype;
+typedef enum { EMBMATH_COSINE = 0, EMBMATH_DOT = 1, EMBMATH_EUCLIDEAN = 2, EMBMATH_SQEUCLIDEAN = 3 } embmath_metric;
+
+/* Elements of a row follow each other; row_stride is in bytes. */
+typedef struct {
+    const void* data;
+    int64_t n_rows, n_cols, row_stride;
+    int32_t dtype;
+} embmath_rows;
+
+/* Loads every kernel and allows it the shared memory that it needs. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_prepare(int device);
+
+/* Rows as float16 with what their certificate needs, kept for many searches by one metric. */
+EMBMATH_CUDA_API size_t embmath_cuda_plane_bytes(int64_t n_rows, int64_t n_cols);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_make_plane(const embmath_rows* rows, embmath_metric metric, void* plane,
+                                                             size_t bytes, int device, void* stream);
+
+/* How candidates are found; the results are the same. */
+typedef enum {
+    EMBMATH_PLAN_AUTO = 0,
+    EMBMATH_PLAN_EXACT = 1,  /* every score canonical */
+    EMBMATH_PLAN_MATCH = 2,  /* float16 products on the matrix unit, compared as they are summed */
+    EMBMATH_PLAN_TILES = 3   /* the caller multiplies: embmath_cuda_tiles_* */
+} embmath_plan;
+
+typedef struct {
+    embmath_rows queries; /* float32 */
+    embmath_rows corpus;  /* fewer than 2^32 - 1 rows */
+    const void* plane;    /* of the corpus, by the same metric; NULL: made block by block */
+    int32_t metric;
+    int32_t plan;
+    int64_t k;           /* 1 to 16384 */
+    const uint8_t* mask; /* 1: the row may be returned; NULL: all may */
+    int64_t mask_stride; /* bytes from one query's mask to the next; 0: one for all */
+    int64_t self;        /* query i does not return row self + i; -1: none is excluded */
+    double threshold;    /* similarities >=, distances <=; NaN: none */
+    float* values;       /* [n_queries][k], best first; NaN where there is no row */
+    int64_t* indices;    /* [n_queries][k]; -1 where there is no row */
+    uint64_t* counters;  /* [2], added to: rows scored canonically after a filter, and in scans of all rows; or NULL */
+} embmath_search;
+
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search_bytes(const embmath_search* search, int device, size_t* bytes);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* workspace, size_t bytes, int device,
+                                                         void* stream);
+
+/* The same search where the caller multiplies codes with a matrix product of its own, float32 sums:
+ *
+ *   tiles_open(...)
+ *   for each tile of up to max_rows rows:  tiles_encode(..., first, n)
+ *                                          products[n_queries][n] = query_codes row_codes^T
+ *                                          tiles_select(..., products, ld, first, n)
+ *   tiles_close(...)
+ *
+ * Codes are float16, `ld` elements from row to row, zero beyond the columns of the rows. */
+typedef struct {
+    uint16_t *query_codes, *row_codes; /* into the workspace */
+    int64_t ld, max_rows;
+} embmath_tiles;
+
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_tiles_open(const embmath_search* search, void* workspace, size_t bytes,
+                                                             int device, void* stream, embmath_tiles* tiles);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_tiles_encode(const embmath_search* search, void* workspace, size_t bytes,
+                                                               int64_t first, int64_t n, int device, void* stream);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_tiles_select(const embmath_search* search, void* workspace, size_t bytes,
+                                                               const float* products, int64_t ld, int64_t first, int64_t n,
+                                                               int device, void* stream);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_tiles_close(const embmath_search* search, void* workspace, size_t bytes,
+                                                              int device, void* stream);
+
+/* Rows at unit length, as the library's normalize() makes them; out has n_cols elements to a row. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_normalize(const embmath_rows* rows, double eps, void* out, int device,
+                                                            void* stream);
+
+#ifdef __cplusplus
+}
+#endif

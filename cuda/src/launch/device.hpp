@@ -1,0 +1,72 @@
+// What a device is like, and making it the current one for the length of a call.
+#pragma once
+
+#include <cstddef>
+
+#include "device/target.cuh"
+#include "embmath/cuda.h"
+
+namespace embmath::cuda {
+
+#if defined(__CUDACC__)
+
+class DeviceGuard {
+public:
+    explicit DeviceGuard(int device) {
+        status_ = cudaGetDevice(&before_);
+        if (status_ == cudaSuccess && before_ != device) status_ = cudaSetDevice(device);
+        is_changed_ = status_ == cudaSuccess && before_ != device;
+    }
+    ~DeviceGuard() {
+        if (is_changed_) cudaSetDevice(before_);
+    }
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+    embmath_cuda_status status() const { return static_cast<embmath_cuda_status>(status_); }
+    // Of the launches since the last look.
+    embmath_cuda_status launched() const { return static_cast<embmath_cuda_status>(cudaGetLastError()); }
+
+private:
+    cudaError_t status_;
+    int before_ = 0;
+    bool is_changed_ = false;
+};
+
+inline int multiprocessors(int device) {
+    int count = 0;
+    return cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) == cudaSuccess && count > 0 ? count : 1;
+}
+
+// That a block may ask for.
+inline std::size_t shared_bytes(int device) {
+    int bytes = 0;
+    return cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess ? static_cast<std::size_t>(bytes) : 0;
+}
+
+template <class Kernel>
+embmath_cuda_status allow_shared(Kernel* kernel, std::size_t bytes) {
+    return static_cast<embmath_cuda_status>(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+}
+
+#else
+
+class DeviceGuard {
+public:
+    explicit DeviceGuard(int) {}
+    embmath_cuda_status status() const { return EMBMATH_CUDA_OK; }
+    embmath_cuda_status launched() const { return EMBMATH_CUDA_OK; }
+};
+
+inline int multiprocessors(int) { return 2; }
+inline std::size_t shared_bytes(int) { return std::size_t{227} << 10; }
+
+template <class Kernel>
+embmath_cuda_status allow_shared(Kernel*, std::size_t) {
+    return EMBMATH_CUDA_OK;
+}
+
+#endif
+
+}  // namespace embmath::cuda

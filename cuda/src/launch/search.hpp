@@ -1,0 +1,37 @@
+// A search cut to fit: how queries, rows and lists are divided, and where everything lies.
+#pragma once
+
+#include "embmath/cuda.h"
+#include "kernel/arguments.cuh"
+
+namespace embmath::cuda {
+
+inline constexpr std::int64_t kMostK = 16384;  // what finish() sorts in shared memory
+
+enum class Tile { narrow, medium, wide };
+
+// Sizes that follow from a problem and a device alone.
+struct SearchPlan {
+    embmath_plan kind = EMBMATH_PLAN_EXACT;
+    Tile tile = Tile::narrow;         // of match()
+    std::int64_t n_splits = 1;        // ranges of rows, each with lists of its own
+    std::int64_t batch_queries = 0;   // queries that have lists at the same time
+    std::int64_t block_rows = 0;      // rows whose codes lie in the workspace at the same time
+    std::int64_t seed_rows = 0;       // rows that give the first thresholds
+    std::uint32_t capacity = 0;       // of a list
+};
+
+SearchPlan make_plan(const embmath_search& search, int device);
+
+// The workspace of a search.
+struct SearchMemory {
+    Plane queries;  // of a batch
+    Plane rows;     // of a block, or the caller's plane
+    Lists lists;
+};
+
+SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes);
+
+embmath_cuda_status check(const embmath_search& search);
+
+}  // namespace embmath::cuda
