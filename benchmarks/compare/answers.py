@@ -37,7 +37,7 @@ def tolerance(problem: Problem) -> float:
         return 0.0
     magnitude = 1.0
     if problem.case.task != "normalize":
-        q, x = _longest(problem.queries), _longest(problem.corpus)
+        q, x = _longest(problem.queries), _longest(problem.truth)
         magnitude = (q + x) ** 2 if problem.case.metric == "sqeuclidean" else q * x
     return 8.0 * math.sqrt(problem.corpus.shape[1]) * 2.0**-24 * magnitude
 
@@ -80,7 +80,7 @@ def _check_rows(problem: Problem, query: int, rows: Array) -> None:
 
 def _scores(problem: Problem, query: int, rows: Array) -> Array:
     """Scores of some rows in float64, straight from the definition."""
-    q, x = problem.queries[query], problem.corpus[rows]
+    q, x = problem.queries[query], problem.truth[rows]
     if problem.case.task == "hamming":
         return np.asarray(np.bitwise_count(q ^ x).sum(axis=1, dtype=np.int64))
     x = x.astype(np.float64)

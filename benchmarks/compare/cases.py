@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from benchmarks import data
 
 MIN_ROWS = 4096  # below this a scaled case would measure call overhead only
 _CHECKS = 8  # queries that show whether an index was built right
-_SEARCHES = ("search", "index", "int8", "hamming")
+_SEARCHES = ("search", "index", "codes", "int8", "hamming")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Case:
     """
 
     name: str
-    task: str  # "similarity", "search", "index", "index build", "int8", "hamming" or "normalize"
+    task: str  # "similarity", "search", "index", "index build", "codes", "int8", ...
     n: int
     nq: int = 0
     d: int = 768
@@ -30,6 +32,7 @@ class Case:
     metric: str = "dot"
     kind: str = "clustered"
     filter: str = ""  # "", "half", "rare" or "self"
+    bits: int = 0  # of a code
     reuse_out: bool = False
     bars: Mapping[str, float] = field(default_factory=dict)
 
@@ -51,6 +54,7 @@ class Case:
         parts += [self.metric] * (self.task not in ("hamming", "normalize"))
         parts += [f"{self.kind} rows"]
         parts += [f"filter: {self.filter}"] * bool(self.filter)
+        parts += [f"{self.bits}-bit codes"] * bool(self.bits)
         return ", ".join(parts)
 
 
@@ -63,8 +67,15 @@ class Problem:
     corpus: data.Array
     queries: data.Array
     mask: data.BoolArray | None = None
+    codes: Any = None  # of the corpus, if the case has some
+
+    @cached_property
+    def truth(self) -> data.Array:
+        """The rows that scores belong to: the corpus, or what its codes stand for."""
+        return self.corpus if self.codes is None else self.codes.dequantize()
 
 
+_PRECISIONS = {8: "int8", 4: "int4", 1: "binary"}
 _SHARE = {"half": 0.5, "rare": 0.01}
 
 
@@ -72,7 +83,13 @@ def build(case: Case, threads: int) -> Problem:
     """Make (or load) the data of a case. Raises data.DataMissingError where real data is absent."""
     corpus, queries = _rows(case)
     mask = data.mask(case.n, _SHARE[case.filter]) if case.filter in _SHARE else None
-    return Problem(case, threads, corpus, queries, mask)
+    problem = Problem(case, threads, corpus, queries, mask)
+    if case.bits:
+        import embmath as em
+
+        precision: Any = _PRECISIONS[case.bits]
+        problem.codes = em.quantize(corpus, precision)
+    return problem
 
 
 def _rows(case: Case) -> tuple[data.Array, data.Array]:
@@ -150,6 +167,10 @@ def _other_cases() -> Iterator[Case]:
     for n, d in ((100_000, 768), (400_000, 384)):
         bars = {"memory copy": 0.5}
         yield Case(f"index build d={d}", "index build", n, _CHECKS, d, bars=bars)
+    for bits in (8, 4, 1):
+        for nq in (1, 8):
+            bars = {"FAISS scalar quantizer": 1.0} if bits > 1 else {}
+            yield Case(f"codes {bits} bits nq={nq}", "codes", 100_000, nq, bits=bits, bars=bars)
     for nq in (32, 1000):
         yield Case(f"int8 nq={nq}", "int8", 100_000, nq, bars={"NumKong dots alone": 1.0})
     for nq in (1, 1000):

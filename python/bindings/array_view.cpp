@@ -70,8 +70,8 @@ CodeKind parse_code_kind(const std::string& name) {
 Metric parse_metric(const std::string& name) { return parse<Metric>(kMetrics, name, "metric"); }
 
 StageKind parse_stage(const std::string& name) {
-    constexpr std::array<std::string_view, 11> kStages{
-        "float32", "int8", "int8_wide", "prefix", "prefix_wide", "prefix_long", "prefix_long_wide",
+    constexpr std::array<std::string_view, 13> kStages{
+        "float32", "int8", "int8_wide", "decoded", "decoded_wide", "prefix", "prefix_wide", "prefix_long", "prefix_long_wide",
         "int4", "int4_wide", "int4_long", "int4_long_wide"};
     return parse<StageKind>(kStages, name, "stage");
 }

@@ -59,10 +59,11 @@ void py_rescore(const py::tuple& queries, const py::tuple& corpus, std::int64_t 
     });
 }
 
-py::tuple py_certificate(const TypedArray& queries, const TypedArray& corpus, std::int64_t n_cols,
+py::tuple py_certificate(const TypedArray& queries, const py::tuple& corpus, std::int64_t n_cols,
                          const std::string& metric, const std::string& stage, std::int64_t rank,
                          const std::optional<BasisArrays>& basis) {
-    const MatrixView q = matrix_view(queries), x = matrix_view(corpus);
+    const RowsArgument corpus_rows(corpus);
+    const MatrixView q = matrix_view(queries), x = corpus_rows.view();
     const std::vector<py::ssize_t> shape{q.n_rows, x.n_rows};
     py::array_t<float> upper(shape), own(shape);
     lay_open_certificate(q, x, n_cols, parse_metric(metric), parse_stage(stage), rank, as_basis(basis),

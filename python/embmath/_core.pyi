@@ -69,7 +69,7 @@ def range_search(
 ) -> tuple[_Array, _Array, _Array]: ...
 def certificate(
     queries: _Typed,
-    corpus: _Typed,
+    corpus: _Rows,
     n_cols: int,
     metric: str,
     stage: str,

@@ -12,6 +12,7 @@ from benchmarks.compare.contenders import (  # noqa: I001  (the order of the tab
     with_usearch,
     with_numkong,
     with_sklearn,
+    with_turbovec,
 )
 from benchmarks.compare.contenders.registry import CONTENDERS, Contender, Prepared
 
@@ -25,5 +26,6 @@ __all__ = [
     "with_numpy",
     "with_sklearn",
     "with_torch",
+    "with_turbovec",
     "with_usearch",
 ]

@@ -66,6 +66,25 @@ def embmath_float(p: Problem) -> Prepared:
     return Prepared(_index(p, codes=None, **_filter(p)), pair_answer)
 
 
+@contender("embmath", "codes", "embmath")
+def embmath_codes(p: Problem) -> Prepared:
+    """Codes as they are stored."""
+    return Prepared(_search(p, p.codes, p.case.metric), pair_answer)
+
+
+@contender("embmath, decoded rows", "codes", "embmath")
+def embmath_decoded(p: Problem) -> Prepared:
+    """The same answer from four to 32 times the memory."""
+    return Prepared(_search(p, p.truth, p.case.metric), pair_answer)
+
+
+@contender("embmath, rescored", "codes", "embmath")
+def embmath_rescored(p: Problem) -> Prepared:
+    """Forty candidates by their exact scores."""
+    search = _search(p, p.codes, p.case.metric, rescore=p.corpus, oversample=4)
+    return Prepared(search, None)
+
+
 @contender("embmath, cosine", "search", "embmath", plain_dot)
 def embmath_cosine(p: Problem) -> Prepared:
     """The rows are unit rows, so this is the same answer with the norms' work on top."""

@@ -60,6 +60,18 @@ def faiss_codes(p: Problem) -> Prepared:
     return Prepared(run, None)
 
 
+@contender("FAISS scalar quantizer", "codes", "faiss", lambda case: case.bits in (4, 8))
+def faiss_scalar(p: Problem) -> Prepared:
+    """Codes of its own grid, so no answer to compare."""
+    faiss = library("faiss")
+
+    kinds = {8: faiss.ScalarQuantizer.QT_8bit, 4: faiss.ScalarQuantizer.QT_4bit}
+    index = faiss.IndexScalarQuantizer(p.case.d, kinds[p.case.bits], faiss.METRIC_INNER_PRODUCT)
+    index.train(p.corpus)
+    index.add(p.corpus)
+    return Prepared(lambda: index.search(p.queries, p.case.k), None)
+
+
 @contender("FAISS IndexBinaryFlat", "hamming", "faiss")
 def faiss_hamming(p: Problem) -> Prepared:
     faiss = library("faiss")

@@ -64,9 +64,10 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
              void* values, std::int64_t* indices);
 
 // Which certificate: of the float32 stage, or of codes with one or two (wide) digits per query code;
-// of rotated ones by their first coordinates or by all.
+// of codes as they are stored, for what they decode to; of rotated ones by their first coordinates or
+// by all.
 enum class StageKind : std::uint8_t {
-    float32, int8, int8_wide,
+    float32, int8, int8_wide, decoded, decoded_wide,
     prefix, prefix_wide, prefix_long, prefix_long_wide,
     int4, int4_wide, int4_long, int4_long_wide,
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "api/open_rows.hpp"
 #include "api/search_call.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
@@ -58,9 +59,9 @@ void rescore(const MatrixView& queries, const MatrixView& corpus, const std::int
 
 void lay_open_certificate(const MatrixView& queries, const MatrixView& corpus, std::int64_t n_cols, Metric metric,
                           StageKind stage, std::int64_t rank, std::shared_ptr<const Basis> basis, float* upper, float* own) {
-    api::check_dtypes(metric, queries.dtype, corpus.dtype, api::kSearchNames);
+    const engine::RowReader query_rows = api::open_rows(queries, n_cols), corpus_rows = api::open_rows(corpus, n_cols);
+    api::check_dtypes(metric, query_rows.dtype(), corpus_rows.dtype(), api::kSearchNames);
     api::check_columns(queries, corpus, n_cols, api::kSearchNames);
-    const engine::RowReader query_rows(queries, n_cols), corpus_rows(corpus, n_cols);
     engine::lay_open(dispatch::active(), metric, query_rows, corpus_rows, stage, std::move(basis), rank, {upper, own});
 }
 

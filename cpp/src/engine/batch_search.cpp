@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "engine/code_stage.hpp"
+#include "engine/decoded_stage.hpp"
 #include "engine/float_stage.hpp"
 #include "engine/prefix_stage.hpp"
 
@@ -35,7 +36,9 @@ BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segme
     const core::BoundScales scales = bound_scales();
     if (plan.code_digits > 0) {
         const int kind = static_cast<int>(plan.code_kind);
-        if (plan.code_kind == CodeKind::int8) {
+        if (plan.reads_codes) {
+            stages_[kCodes] = std::make_unique<DecodedStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, spec.corpus, scales);
+        } else if (plan.code_kind == CodeKind::int8) {
             stages_[kCodes] = std::make_unique<CodeStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, scales);
         } else {
             stages_[kCodes] = std::make_unique<PrefixStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits,
@@ -192,7 +195,7 @@ void BatchSearch::scan_panel(BatchState& state, runtime::Worker& worker, Level l
         if (std::find(begin, begin + n, level) == begin + n) continue;
         worker.checkpoint();
         stage.sums(panel, first, n, first == 0 && spec_.codes != nullptr, state.scores.data(), static_cast<std::size_t>(plan_.chunk_rows));
-        lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(panel.rung.block_words) * 4;
+        lane.stats.bytes += static_cast<std::int64_t>(panel.n_blocks()) * static_cast<std::int64_t>(stage.block_bytes(panel));
         for (int i = 0; i < n; ++i) {
             if (is_here(first + i) && !scorer_.is_nan(first + i)) filter(state, level, panel, first + i, i);
         }

@@ -11,6 +11,7 @@
 #include "embmath/errors.hpp"
 #include "engine/block_encoder.hpp"
 #include "engine/code_stage.hpp"
+#include "engine/decoded_stage.hpp"
 #include "engine/float_stage.hpp"
 #include "engine/hits.hpp"
 #include "engine/prefix_stage.hpp"
@@ -77,6 +78,10 @@ Subject make_subject(const kernel::KernelTable& table, Metric metric, const RowR
     } else if ((kind == StageKind::int8 || kind == StageKind::int8_wide) &&
                CodeStage::exists(metric, queries.dtype(), corpus.dtype(), n_cols)) {
         subject.stage = std::make_unique<CodeStage>(table, metric, queries, 0, count, kind == StageKind::int8 ? 1 : 2, bound_scales());
+    } else if ((kind == StageKind::decoded || kind == StageKind::decoded_wide) &&
+               DecodedStage::exists(table, metric, corpus, n_cols)) {
+        const int digits = kind == StageKind::decoded ? 1 : 2;
+        subject.stage = std::make_unique<DecodedStage>(table, metric, queries, 0, count, digits, corpus, bound_scales());
     } else {
         throw ValueError("metric: has no such certified stage for these inputs");
     }

@@ -36,6 +36,7 @@ public:
     }
 
     Dtype dtype() const { return to_; }
+    Coding coding() const { return {kind_, static_cast<std::int64_t>(dim_), grid_, flip_}; }
     std::size_t scratch_bytes() const { return is_packed() ? dim_ : 0; }
 
     // `codes`: the contiguous codes of row `index`.

@@ -12,7 +12,8 @@ namespace embmath::engine {
 
 struct Plan {
     int code_digits;           // of a query in the stage of codes; 0: that stage is not used
-    CodeKind code_kind;
+    bool reads_codes;          // those that the corpus itself consists of, as they are stored
+    CodeKind code_kind;        // else
     bool has_float_stage;      // false: rows that no other stage discards are scored canonically
     int chunk_rows;
     int float_rows;            // rows that the float32 stage packs at a time

@@ -56,6 +56,12 @@ public:
     // Whether rows are read in place.
     bool is_direct() const { return is_direct_; }
 
+    // Of codes whose rows are contiguous: what they mean, and where they lie.
+    bool has_codes() const { return decoder_ != nullptr && is_contiguous_; }
+    const Decoder* decoder() const { return decoder_.get(); }
+    Dtype stored_dtype() const { return view_.dtype; }
+    const void* codes(std::int64_t index) const { return address(index); }
+
     // Where a row that is read in place lies; null for one that must be copied.
     const void* direct(std::int64_t index) const { return is_direct_ ? address(index) : nullptr; }
 

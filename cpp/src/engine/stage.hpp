@@ -31,7 +31,10 @@ public:
     // Tile sums of queries [first, first + n), n <= group(), not beyond a multiple of group():
     // [n * digits][ld] words.
     // `from_memory`: nobody has read the panel just before.
-    void sums(const Panel& panel, int first, int n, bool from_memory, std::uint32_t* scores, std::size_t ld) const;
+    virtual void sums(const Panel& panel, int first, int n, bool from_memory, std::uint32_t* scores, std::size_t ld) const;
+
+    // Bytes of codes behind a block of rows.
+    virtual std::size_t block_bytes(const Panel& panel) const { return panel.rung.block_words * sizeof(std::uint32_t); }
 
     // Which rows a query may not return, beyond those the panel excludes.
     struct Exclusion {
@@ -55,6 +58,10 @@ protected:
           select_(table.select[static_cast<int>(select)]),
           digits_(digits),
           lanes_(lanes) {}
+
+    // For a stage whose packer leaves nothing to a tile.
+    Stage(const kernel::KernelTable& table, kernel::SelectOp select, int digits)
+        : tile_(nullptr), select_(table.select[static_cast<int>(select)]), digits_(digits), lanes_(kernel::kTileQueries) {}
 
     void allocate_queries(int count, std::size_t n_steps, std::size_t block_words);
     std::uint32_t* query_block(int block) { return queries_.data() + static_cast<std::size_t>(block) * block_words_; }

@@ -4,6 +4,7 @@
 #include "kernel/bits.hpp"
 #include "kernel/canonical.hpp"
 #include "kernel/code_rows.hpp"
+#include "kernel/code_scan.hpp"
 #include "kernel/decode.hpp"
 #include "kernel/encode.hpp"
 #include "kernel/matrix_tile.hpp"
@@ -71,6 +72,15 @@ constexpr void add_code_tiles(KernelTable& table) {
     }
 }
 
+template <class I, class... Ops>
+constexpr void add_code_scans(KernelTable& table) {
+    ((table.scan_codes[static_cast<int>(Ops::form)] = &scan_codes<I, Ops>), ...);
+    table.code_moments[static_cast<int>(CodeScan::bytes)] = &code_moments<I, ByteCodes<I>>;
+    table.code_moments[static_cast<int>(CodeScan::nibbles)] = &code_moments<I, NibbleCodes<I>>;
+    table.decoded_sq_norm[0] = &decoded_sq_norm<I, core::I8>;
+    table.decoded_sq_norm[1] = &decoded_sq_norm<I, core::U8>;
+}
+
 template <class I, SelectOp... ops>
 constexpr void add_select(KernelTable& table) {
     ((table.select[static_cast<int>(ops)] = &select<I, ops>), ...);
@@ -127,6 +137,7 @@ constexpr KernelTable make_table() {
     table.tile[static_cast<int>(TileOp::xor_count)] = &tile<I, XorCountStep<I>>;
     table.tile[static_cast<int>(TileOp::and_count)] = &tile<I, AndCountStep<I>>;
     add_code_tiles<I>(table);
+    add_code_scans<I, ByteCodes<I>, NibbleCodes<I>, BitCodes<I>>(table);
     add_select<I, SelectOp::affine_f32_1, SelectOp::affine_i32_1, SelectOp::affine_i32_2, SelectOp::affine_i32_3,
                SelectOp::wide_i32_1, SelectOp::wide_i32_2, SelectOp::wide_i32_3, SelectOp::ratio_i32>(table);
     table.finish[static_cast<int>(FinishOp::scaled)] = &finish<I, FinishOp::scaled>;

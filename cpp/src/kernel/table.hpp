@@ -182,6 +182,36 @@ struct CodeRowsArgs {
     std::int32_t* sums;           // what they are added to
 };
 
+// Rows of codes as they are stored, sixteen at a time.
+enum class CodeScan : std::uint8_t { bytes, nibbles, bits };
+inline constexpr int kCodeScanCount = 3;
+
+// Of 64 bytes of codes the first part (all of a byte, its low half, its lowest bit) goes with the
+// first 64 bytes of a query, the next part with the next.
+struct CodeScanArgs {
+    const void* const* rows;    // 16 pointers
+    std::size_t n_bytes;        // of a row
+    std::uint8_t flip;          // applied to each byte by exclusive or
+    std::ptrdiff_t ahead;       // bytes from a row to memory that will be read soon, or 0
+    const void* queries;        // lane by lane: signed codes, zeros where a row holds none
+    std::size_t query_words;    // from lane to lane
+    int n_lanes;
+    const std::uint32_t* start; // what each lane's sums start from
+    const std::uint8_t* mask;   // which bits of a row's bytes are codes: up to a multiple of 64
+    bool counts_top;            // whether code_moments counts the largest code there is
+    std::uint32_t* sums;        // [n_lanes][16]; of code_moments [16][4], over the codes c of a row: the
+                                // sums of c and of c^2, the latter as [1] + 16 [2]; how many are the largest
+};
+
+// Codes on a grid of columns: min(code + shift, top) * step + start.
+struct GridNormArgs {
+    const void* codes;
+    std::size_t n_cols;
+    float shift, top;
+    const float* step;   // up to a multiple of 16: zeros
+    const float* start;
+};
+
 struct SelectArgs {
     const void* scores;           // one query's tile sums, n_blocks * 16 words
     const void* low_scores;       // of a wide sum
@@ -226,6 +256,8 @@ using PackFn = void (*)(const PackArgs&) noexcept;
 using EncodeFn = EncodeSums (*)(const EncodeArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
 using CodeRowsFn = void (*)(const CodeRowsArgs&) noexcept;
+using CodeScanFn = void (*)(const CodeScanArgs&) noexcept;
+using GridNormFn = double (*)(const GridNormArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
 // Returns whether any element is suspect: float32 may have lost more than rounding.
 using FinishFn = bool (*)(const FinishArgs&) noexcept;
@@ -263,6 +295,9 @@ struct KernelTable {
     bool multiplies_bytes;  // in hardware: codes save time, not only memory
     TileFn tile[kTileOpCount];
     CodeRowsFn code_rows, nibble_rows;
+    CodeScanFn scan_codes[kCodeScanCount];
+    CodeScanFn code_moments[kCodeScanCount];  // null for bits
+    GridNormFn decoded_sq_norm[2];            // of int8, of uint8
     SelectFn select[kSelectOpCount];
     FinishFn finish[kFinishOpCount];
     CanonicalFn canonical[kCanonicalOpCount][kDtypeCount];  // null where an op has no meaning

@@ -1,0 +1,277 @@
+#include "engine/decoded_stage.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/scorer.hpp"
+
+namespace embmath::engine {
+
+namespace {
+
+using kernel::CodeScan;
+using kernel::SelectOp;
+
+// The least a unit of a query's codes may be, beside its length, to stay a float32.
+constexpr double kLeastUnit = 0x1p-80;
+
+// Codes of fewer levels than they have bits are clamped, one by one, where they are decoded.
+bool fills_its_bits(const CodeFormat& format) {
+    return format.levels == (format.is_packed ? 15 : format.is_symmetric ? 127 : 255);
+}
+
+bool is_centered(const CodeGrid& grid) { return grid.center && grid.format.rounding != Rounding::nearest; }
+
+SelectOp select_op(int digits) { return digits == 1 ? SelectOp::affine_i32_3 : SelectOp::wide_i32_3; }
+
+}  // namespace
+
+// Sums and terms of sixteen rows, read once.
+class DecodedPacker final : public BlockPacker {
+public:
+    DecodedPacker(const DecodedStage& stage, const RowReader& rows)
+        : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {
+        if (stage.layout_.form == CodeScan::bits) lay_signs();
+    }
+
+    std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
+
+    void pack(const std::int64_t* rows, int n, std::uint32_t* block, BlockTerms& terms) override {
+        const CodeLayout& layout = stage_.layout_;
+        const void* codes[kBlockRows];
+        for (int lane = 0; lane < kBlockRows; ++lane) codes[lane] = rows_.codes(rows[lane < n ? lane : 0]);
+        kernel::CodeScanArgs args{codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
+                                  static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block};
+        stage_.table_.scan_codes[static_cast<int>(layout.form)](args);
+        if (layout.form != CodeScan::bits) {
+            const bool has_columns = !stage_.columns_.start.empty();
+            lay_grids(rows, n);
+            if (stage_.ignores_lengths()) {
+                core::assume_lengths(lengths_, layout.middle, stage_.root_);
+            } else {
+                const core::CodeMoments moments = this->moments(args);
+                core::lay_lengths(lengths_, moments, stage_.half_, stage_.root_, stage_.scales_);
+                if (has_columns) lay_columns(codes, moments);
+            }
+            if (has_columns) lay_offsets();
+        }
+        terms.least_ratio = 0.0;
+        core::lay_terms(stage_.metric_, lengths_, stage_.most_residual_, stage_.scales_, terms.row);
+        for (int lane = 0; lane < n; ++lane) terms.norm[lane] = lengths_.is_bounded(lane) ? lengths_.high[lane] : core::kInfinity;
+    }
+
+private:
+    static_assert(core::kDecodedRows == kBlockRows);
+
+    core::CodeMoments moments(kernel::CodeScanArgs args) const {
+        std::uint32_t sums[kBlockRows][4];
+        args.sums = &sums[0][0];
+        stage_.table_.code_moments[static_cast<int>(stage_.layout_.form)](args);
+        const auto d = static_cast<double>(stage_.n_cols_);
+        const double k = stage_.layout_.middle;
+        core::CodeMoments moments;
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            const double sum = sums[lane][0], sq_sum = sums[lane][1] + 16.0 * sums[lane][2];
+            moments.sum[lane] = sum - k * d;
+            moments.sq_sum[lane] = sq_sum - 2.0 * k * sum + d * k * k;
+            moments.n_top[lane] = sums[lane][3];
+        }
+        return moments;
+    }
+
+    // Steps and starts, except those that went into the queries.
+    void lay_grids(const std::int64_t* rows, int n) {
+        const CodeGrid& grid = stage_.coding_.grid;
+        if (grid.scope == Scope::column) {
+            std::fill_n(lengths_.mul, kBlockRows, 1.0);
+            std::fill_n(lengths_.start, kBlockRows, 1.0);
+            return;
+        }
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            const std::int64_t at = grid.scope == Scope::row ? rows[lane < n ? lane : 0] : 0;
+            lengths_.mul[lane] = grid.step[at];
+            lengths_.start[lane] = (grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at])) + lengths_.mul[lane] * stage_.shift_;
+        }
+    }
+
+    // Lengths on grids of columns; a product needs |x| only as a unit of rounding.
+    void lay_columns(const void* const* codes, const core::CodeMoments& moments) {
+        const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
+        const double most = stage_.half_ * stage_.columns_.most_step * core::kUp * stage_.scales_.residual;
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            lengths_.reach[lane] = std::sqrt(moments.sq_sum[lane]) * core::kUp;
+            lengths_.residual[lane] = most * std::sqrt(moments.n_top[lane]);
+            if (stage_.metric_ == Metric::dot) continue;
+            const double norm = std::sqrt(sq_norm(codes[lane]));
+            lengths_.low[lane] = norm * (1.0 - error);
+            lengths_.high[lane] = norm * (1.0 + error);
+        }
+    }
+
+    void lay_offsets() {
+        for (int lane = 0; lane < kBlockRows; ++lane) {
+            lengths_.offset[lane] = stage_.columns_.offset;
+            if (stage_.metric_ != Metric::dot) continue;
+            lengths_.high[lane] = stage_.columns_.offset + lengths_.reach[lane] * stage_.columns_.most_step + lengths_.residual[lane];
+        }
+    }
+
+    // |x|^2 on a grid of columns, in float32 sums.
+    double sq_norm(const void* codes) {
+        const DecodedStage::Columns& columns = stage_.columns_;
+        const CodeFormat& format = stage_.coding_.grid.format;
+        const auto shift = static_cast<float>(stage_.half_ + (format.is_signed ? 128.0 : 0.0));
+        kernel::GridNormArgs args{codes, stage_.n_cols_, shift, static_cast<float>(format.levels), columns.step.data(), columns.minimum.data()};
+        if (format.is_packed) {
+            stage_.table_.unpack_nibbles(static_cast<const std::uint8_t*>(codes), stage_.layout_.dim, format.layout, unpacked_.data());
+            args.codes = unpacked_.data();
+        }
+        return stage_.table_.decoded_sq_norm[stage_.layout_.flip == 0 ? 1 : 0](args);
+    }
+
+    // All rows of signs are of one length.
+    void lay_signs() {
+        std::fill_n(lengths_.mul, kBlockRows, 1.0);
+        std::fill_n(lengths_.start, kBlockRows, 0.0);
+        core::CodeMoments moments{};
+        std::fill_n(moments.sq_sum, kBlockRows, static_cast<double>(stage_.n_cols_));
+        core::lay_lengths(lengths_, moments, 0.0, stage_.root_, stage_.scales_);
+    }
+
+    const DecodedStage& stage_;
+    const RowReader& rows_;
+    core::DecodedRows lengths_;
+    runtime::AlignedArray<std::uint8_t> unpacked_;
+};
+
+bool DecodedStage::exists(const kernel::KernelTable& table, Metric metric, const RowReader& rows, std::int64_t n_cols) {
+    if (!table.multiplies_bytes || is_bits(metric) || metric == Metric::manhattan) return false;
+    if (!rows.has_codes() || n_cols < 1 || n_cols > core::kMaxCodeDim) return false;
+    const Coding coding = rows.decoder()->coding();
+    if (coding.kind == Coding::Kind::signs) return true;
+    // Towards zero: below it a place is the end of a code's values that is nearer, not their beginning.
+    const bool is_two_sided = coding.grid.format.rounding == Rounding::truncate && coding.grid.format.is_signed;
+    return coding.kind == Coding::Kind::scalar && fills_its_bits(coding.grid.format) && !(is_two_sided && coding.grid.center);
+}
+
+DecodedStage::DecodedStage(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first,
+                           int count, int digits, const RowReader& rows, const core::BoundScales& scales)
+    : Stage(table, select_op(digits), digits),
+      table_(table),
+      metric_(metric),
+      scales_(scales),
+      layout_(rows, static_cast<std::int64_t>(queries.n_cols())),
+      coding_(rows.decoder()->coding()),
+      n_cols_(queries.n_cols()),
+      root_(std::sqrt(static_cast<double>(n_cols_))),
+      n_lanes_(static_cast<std::size_t>(count * digits)),
+      terms_(static_cast<std::size_t>(count)) {
+    if (coding_.kind == Coding::Kind::scalar) {
+        half_ = is_centered(coding_.grid) ? 0.5 : 0.0;
+        shift_ = half_ + layout_.middle - (coding_.grid.format.is_symmetric ? 128 : 0);
+        if (coding_.grid.scope == Scope::column) lay_out_columns();
+    }
+    query_words_ = layout_.mask.size() / 4 * static_cast<std::size_t>(layout_.parts);
+    digits_of_queries_ = runtime::AlignedArray<std::uint32_t>(n_lanes_ * query_words_);
+    std::fill(digits_of_queries_.begin(), digits_of_queries_.end(), 0u);
+    start_ = runtime::AlignedArray<std::uint32_t>(n_lanes_);
+    std::fill(start_.begin(), start_.end(), 0u);
+    runtime::AlignedArray<std::byte> scratch(queries.scratch_bytes(1));
+    runtime::AlignedArray<double> wide((n_cols_ + kBlockRows) / kBlockRows * kBlockRows);
+    for (int query = 0; query < count; ++query) {
+        table.widen[static_cast<int>(queries.dtype())](queries.row(first + query, scratch.data()), n_cols_, wide.data());
+        add_query(query, wide.data());
+    }
+}
+
+void DecodedStage::lay_out_columns() {
+    const std::size_t n = (n_cols_ + kBlockRows - 1) / kBlockRows * kBlockRows;
+    columns_.step = runtime::AlignedArray<float>(n);
+    columns_.minimum = runtime::AlignedArray<float>(n);
+    std::fill(columns_.step.begin(), columns_.step.end(), 0.0F);
+    std::fill(columns_.minimum.begin(), columns_.minimum.end(), 0.0F);
+    std::copy_n(coding_.grid.step, n_cols_, columns_.step.data());
+    if (coding_.grid.minimum != nullptr) std::copy_n(coding_.grid.minimum, n_cols_, columns_.minimum.data());
+    columns_.start.resize(n_cols_);
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        const double step = columns_.step.data()[col], start = columns_.minimum.data()[col] + step * shift_;
+        columns_.start[col] = start;
+        columns_.offset += start * start;
+        columns_.most_step = std::max(columns_.most_step, std::abs(step));
+    }
+    columns_.offset = std::sqrt(columns_.offset) * core::kUp;
+}
+
+// What a bound needs to know of a query; one without bounds keeps every row.
+void DecodedStage::add_query(int query, const double* x) {
+    const bool has_columns = !columns_.start.empty();
+    std::vector<double> y(x, x + n_cols_);  // with the steps of columns in it
+    double sq_norm = 0.0, most = 0.0, along = 0.0, sq_reach = 0.0;
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        if (has_columns) y[col] *= columns_.step.data()[col];
+        sq_norm += x[col] * x[col];
+        sq_reach += y[col] * y[col];
+        along += has_columns ? x[col] * columns_.start[col] : x[col];
+        most = std::max(most, std::abs(y[col]));
+    }
+    core::DecodedQuery& terms = terms_[static_cast<std::size_t>(query)];
+    terms.metric = metric_;
+    if (!(sq_norm > 0.0 && sq_norm < core::kInfinity)) return;
+    const double norm = std::sqrt(sq_norm) * core::kUp, reach = std::sqrt(sq_reach);
+    const double unit = most / (table_.code_levels * (digits_ == 2 ? kernel::kDigitBase : 1));
+    const bool fits = reach <= core::kMostLength * norm && std::abs(along) <= core::kMostLength * norm;
+    if (!fits || !core::shares_units(metric_, std::ilogb(norm)) || !(reach == 0.0 || unit >= kLeastUnit * norm)) return;
+    const double rest = reach == 0.0 ? 0.0 : write_digits(query, y, unit);
+    const double slack = core::kDecodedSlack * scales_.rounding;
+    terms.bounded = true;
+    terms.norm = norm;
+    terms.step = unit / norm;
+    terms.along = along / norm;
+    terms.residual = (rest * scales_.query + slack * reach) / norm * (1.0 + 0x1p-29);
+    most_residual_ = std::max(most_residual_, terms.residual);
+}
+
+// y as integers of one digit, or of two to base 128, the low one in [-64, 64); returns the length of what that leaves out.
+double DecodedStage::write_digits(int query, const std::vector<double>& y, double unit) {
+    constexpr int kHalf = kernel::kDigitBase / 2;
+    const auto lane = static_cast<std::size_t>(query * digits_);
+    auto* high = reinterpret_cast<std::int8_t*>(digits_of_queries_.data() + lane * query_words_);
+    auto* low = high + query_words_ * sizeof(std::uint32_t);
+    double sq_rest = 0.0;
+    int high_sum = 0, low_sum = 0;
+    for (std::size_t col = 0; col < n_cols_; ++col) {
+        const double code = std::nearbyint(y[col] / unit), rest = y[col] - unit * code;
+        sq_rest += rest * rest;
+        const std::size_t at = layout_.query_byte(col);
+        auto upper = static_cast<int>(code);
+        if (digits_ == 2) {
+            const int whole = upper + kHalf;
+            upper = whole >> 7;
+            low[at] = static_cast<std::int8_t>(whole - upper * kernel::kDigitBase - kHalf);
+            low_sum += low[at];
+        }
+        high[at] = static_cast<std::int8_t>(upper);
+        high_sum += upper;
+    }
+    // Codes count from 0: the sums start from what the middle one adds.
+    start_.data()[lane] = static_cast<std::uint32_t>(-layout_.middle * high_sum);
+    if (digits_ == 2) start_.data()[lane + 1] = static_cast<std::uint32_t>(-layout_.middle * low_sum);
+    return std::sqrt(sq_rest);
+}
+
+std::unique_ptr<BlockPacker> DecodedStage::packer(const RowReader& rows) const {
+    return std::make_unique<DecodedPacker>(*this, rows);
+}
+
+void DecodedStage::sums(const Panel& panel, int first, int n, bool, std::uint32_t* scores, std::size_t ld) const {
+    const std::uint32_t* block = panel.rung.blocks + static_cast<std::size_t>(first * digits_) * kBlockRows;
+    for (int b = 0; b < panel.n_blocks(); ++b, block += panel.rung.block_words) {
+        for (int lane = 0; lane < n * digits_; ++lane) {
+            std::memcpy(scores + static_cast<std::size_t>(lane) * ld + static_cast<std::size_t>(b * kBlockRows),
+                        block + lane * kBlockRows, kBlockRows * sizeof(std::uint32_t));
+        }
+    }
+}
+
+}  // namespace embmath::engine
