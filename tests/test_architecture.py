@@ -33,7 +33,7 @@ ALLOWED_INCLUDES = {
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
-# Module of compat/sentence_transformers -> modules beside it, and of the package, that it may import.
+# Module of compat/sentence_transformers -> modules of that room, and outside, that it may import.
 SENTENCE_TRANSFORMERS: dict[str, tuple[set[str], set[str]]] = {
     "__init__": (
         {"code_search", "communities", "corpus_index", "maxsim", "metrics", "mining"}

@@ -9,6 +9,8 @@ import itertools
 import numpy as np
 import pytest
 
+import st_helpers
+
 torch = pytest.importorskip("torch", reason="needs Torch")
 from embmath.compat import sentence_transformers as ours  # noqa: E402
 
@@ -17,14 +19,12 @@ PAIRS = (
     *("pairwise_cos_sim", "pairwise_dot_score", "pairwise_euclidean_sim"),
     *("pairwise_manhattan_sim", "pairwise_angle_sim"),
 )
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 
 
 @pytest.fixture(scope="module")
 def theirs():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *_, **__: None)  # of libraries being imported
-        return pytest.importorskip("sentence_transformers.util", reason="needs the library")
+    return st_helpers.util()
 
 
 @pytest.fixture
