@@ -103,9 +103,15 @@ class CorpusIndex:
             return em.Codes.from_data(signed, "binary", dim=dim, signedness="offset")
         if self._precision == "ubinary":
             return em.Codes.from_data(self._rows, "ubinary", dim=dim)
-        # The lower end of each step, as sentence-transformers decodes; Codes with `ranges` take
-        # the middle.
         low, high = np.asarray(ranges, np.float32)
         step = (high - low) / np.float32(255)
-        grid = {"minimum": low, "step": np.where(step == 0, np.float32(1), step), "scope": "dim"}
-        return em.Codes.from_data(self._rows, self._precision, **grid)  # type: ignore[arg-type]
+        return em.Codes.from_data(
+            self._rows,
+            self._precision,  # type: ignore[arg-type]
+            minimum=low,
+            step=np.where(step == 0, np.float32(1), step),
+            scope="dim",
+            # Decodes to the lower end of a step, as sentence-transformers does; "floor", how the
+            # codes were made, to its middle.
+            rounding="nearest",
+        )

@@ -1,7 +1,6 @@
 """Putting the functions here in the place of those of sentence-transformers."""
 
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +14,6 @@ Model = TypeVar("Model")
 Function = Callable[..., Any]
 
 _PEER = "sentence_transformers"
-# Where versions 3 to 6 define what is replaced.
-_HOMES = ("util", "util.quantization", "quantization")
 
 
 def install(model: Model) -> Model:
@@ -97,9 +94,8 @@ def _own_functions() -> dict[str, Function]:
 
 
 def _peer_functions(names: dict[str, Function]) -> Iterator[tuple[str, Function]]:
-    importlib.import_module(_PEER)
-    for home in _HOMES:
-        if importlib.util.find_spec(f"{_PEER}.{home}") is None:
-            continue
-        module = importlib.import_module(f"{_PEER}.{home}")
+    util = importlib.import_module(f"{_PEER}.util")
+    # Up to version 5 util was one file, with quantization beside it.
+    codes = "util.quantization" if hasattr(util, "__path__") else "quantization"
+    for module in (util, importlib.import_module(f"{_PEER}.{codes}")):
         yield from ((name, vars(module)[name]) for name in names if name in vars(module))
