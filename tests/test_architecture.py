@@ -58,8 +58,10 @@ ALLOWED_IMPORTS = {
     "_bson": set(),
     "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
-    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_device"}
-    | {"_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_decode", "_codes_file"}
+    | {"_codes_given", "_device", "_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes_decode": {"_arrays", "_code_rows", "_core", "_grids", "_precisions", "_types"},
+    "_codes_given": {"_arguments", "_arrays", "_grids", "_precisions", "_rotated"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_rotated", "_rotation"}
     | {"_types"},
     "_device": set(),
