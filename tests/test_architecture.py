@@ -67,7 +67,15 @@ ALLOWED_IMPORTS = {
     "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
-    "_index": {"_arguments", "_arrays", "_core", "_index_codes", "_index_file", "_rotation"}
+    "_index": {
+        "_arguments",
+        "_arrays",
+        "_core",
+        "_device",
+        "_index_codes",
+        "_index_file",
+        "_rotation",
+    }
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
@@ -86,12 +94,14 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
     "_torch_native/eager": set(),
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/index": {"_arguments", "_types"}
+    | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
     "_torch_native/kernels": {"_device", "_torch_native/problem"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
