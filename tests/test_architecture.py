@@ -98,8 +98,9 @@ ALLOWED_IMPORTS = {
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
-    "_torch_native/eager": set(),
+    "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/foreign": {"_arrays"},
     "_torch_native/index": {"_arguments", "_types"}
     | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
     "_torch_native/kernels": {"_device", "_torch_native/problem"},
