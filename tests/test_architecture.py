@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CPP, PACKAGE, BINDINGS = ROOT / "cpp", ROOT / "python" / "embmath", ROOT / "python" / "bindings"
+CUDA = ROOT / "cuda"
 
 # Room -> what its files may include (path prefixes), besides files of the room itself.
 ALLOWED_INCLUDES = {
@@ -29,6 +30,14 @@ ALLOWED_INCLUDES = {
     "engine": ("core/", "kernel/table.hpp", "runtime/", "embmath/"),
     "api": ("core/", "dispatch/registry.hpp", "engine/", "runtime/", "embmath/"),
     "bindings": ("embmath/", "pybind11/"),
+}
+# The same below cuda/, where "core/" and "embmath/types.hpp" are those of cpp/.
+ALLOWED_CUDA_INCLUDES = {
+    "include": (),
+    "emulator": ("core/dtype.hpp",),
+    "device": ("core/", "embmath/types.hpp", "emulator/", "kernel/shapes.cuh"),
+    "kernel": ("core/", "device/", "embmath/types.hpp"),
+    "launch": ("core/", "device/target.cuh", "kernel/", "embmath/cuda.h"),
 }
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
@@ -158,6 +167,20 @@ def test_includes_run_one_way(path: Path) -> None:
             continue
         is_own = name.startswith(own) and (own or "/" not in name)
         assert is_own or name.startswith(ALLOWED_INCLUDES[room]), f"{room} may not include {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in CUDA.rglob("*") if p.suffix in {".h", ".hpp", ".cpp", ".cuh", ".cu"}),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_cuda_includes_run_one_way(path: Path) -> None:
+    parts = path.relative_to(CUDA).parts
+    room = parts[1] if parts[0] == "src" else parts[0]
+    for kind, name in includes(path):
+        if kind == '"':
+            allowed = (room + "/", *ALLOWED_CUDA_INCLUDES[room])
+            assert name.startswith(allowed), f"{room} may not include {name}"
 
 
 def test_intrinsics_live_in_isa_only() -> None:
