@@ -7,7 +7,7 @@ import numpy as np
 import embmath as em
 
 # SciPy's names, as strings and as functions, of what there are kernels for.
-METRICS = {
+METRICS: dict[str, Any] = {
     **dict.fromkeys(("cosine", "cos"), "cosine"),
     **dict.fromkeys(("euclidean", "euclid", "eu", "e"), "euclidean"),
     **dict.fromkeys(("sqeuclidean", "sqe", "sqeuclid"), "sqeuclidean"),
@@ -16,8 +16,8 @@ METRICS = {
 
 
 def cdist(
-    XA: Any,  # noqa: N803
-    XB: Any,  # noqa: N803
+    XA: Any,
+    XB: Any,
     metric: Any = "euclidean",
     *,
     out: Any = None,
@@ -68,7 +68,7 @@ def cdist(
         raise ValueError(f"XB: expected {a.shape[1]} columns like XA, got {b.shape[1]}")
     if out is not None:
         _check(out, (a.shape[0], b.shape[0]))
-    distances = em.distance(a, b, name, out=out)  # type: ignore[arg-type]
+    distances = em.distance(a, b, name, out=out)
     if name == "cosine":
         distances[~a.any(axis=1)] = np.nan
         distances[:, ~b.any(axis=1)] = np.nan

@@ -16,7 +16,9 @@ from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L2, METRICS, Array, Index
 from .scalar_quantizer import IndexScalarQuantizer
 
-_HEADER = "<iqqq?i"  # d, ntotal, twice 2^20, is_trained, metric_type; then an argument of the metric
+_HEADER = (
+    "<iqqq?i"  # d, ntotal, twice 2^20, is_trained, metric_type; then an argument of the metric
+)
 _BINARY_HEADER = "<iiq?i"  # d, code_size, ntotal, is_trained, metric_type
 _QUANTIZER = "<iifQQ"  # qtype, how ranges were found, its argument, d, code_size
 _ID_MAPS = {

@@ -46,7 +46,7 @@ class IndexFlat(Index):
 
     def sa_decode(self, codes: Array) -> Array:
         """The rows that bytes are."""
-        n, width = codes.shape
+        _, width = codes.shape
         assert width == self.code_size, f"codes: expected {self.code_size} columns, got {width}"
         return read_bytes("codes", codes).view(np.float32)
 

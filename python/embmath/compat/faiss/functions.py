@@ -78,12 +78,12 @@ def knn_hamming(xq: Array, xb: Array, k: int, variant: str = "hc") -> tuple[Arra
     return _search(read_bytes("xq", xq), read_bytes("xb", xb), k, "hamming", np.int32)
 
 
-def _search(queries: Array, corpus: Array, k: int, metric: str, dtype: Any) -> tuple[Array, Array]:
+def _search(queries: Array, corpus: Array, k: int, metric: Any, dtype: Any) -> tuple[Array, Array]:
     (n, d), (_, width) = queries.shape, corpus.shape
     assert d == width, f"xb: expected {d} columns like xq, got {width}"
     distances, labels = np.empty((n, k), dtype), np.empty((n, k), np.int64)
     if k:
-        found = em.search(queries, corpus, k, metric, pad=True, nan="rank_last")  # type: ignore[arg-type]
+        found = em.search(queries, corpus, k, metric, pad=True, nan="rank_last")
         fill(found.values, found.indices, metric == "dot", distances, labels)
     return distances, labels
 
@@ -118,10 +118,10 @@ def pairwise_distances(
     name = metric_name(metric)
     if metric == METRIC_INNER_PRODUCT:
         return np.asarray(em.similarity(queries, corpus, "dot"))
-    return np.asarray(em.distance(queries, corpus, name))  # type: ignore[arg-type]
+    return np.asarray(em.distance(queries, corpus, name))
 
 
-def normalize_L2(x: Array) -> None:  # noqa: N802
+def normalize_L2(x: Array) -> None:
     """Divide every row by its length, in place; rows of zeros stay.
 
     Parameters

@@ -49,11 +49,11 @@ class IndexIDMap(Index):
         self.index, self.verbose = index, False
         self.id_map = np.empty(0, np.int64)
 
-    d = property(lambda self: self.index.d)  # type: ignore[assignment]
-    metric_type = property(lambda self: self.index.metric_type)  # type: ignore[assignment]
-    is_trained = property(lambda self: self.index.is_trained)  # type: ignore[assignment]
-    ntotal = property(lambda self: self.index.ntotal)  # type: ignore[assignment]
-    code_size = property(lambda self: self.index.code_size)  # type: ignore[assignment]
+    d = property(lambda self: self.index.d)
+    metric_type = property(lambda self: self.index.metric_type)
+    is_trained = property(lambda self: self.index.is_trained)
+    ntotal = property(lambda self: self.index.ntotal)
+    code_size = property(lambda self: self.index.code_size)
 
     def train(self, x: Array) -> None:
         """Train the index below."""
@@ -111,7 +111,7 @@ class IndexIDMap(Index):
         self.index.reset()
         self.id_map = np.empty(0, np.int64)
 
-    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:  # noqa: N803
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
         """Append the rows of another index of the same kind, adding `add_id` to their ids."""
         if type(self) is not type(otherIndex):
             raise RuntimeError(f"otherIndex: expected one like {self!r}, got {otherIndex!r}")

@@ -9,13 +9,17 @@ from .selectors import IDSelector, IDSelectorBatch, SearchParameters, chosen
 from .stores import Store
 
 METRIC_INNER_PRODUCT, METRIC_L2, METRIC_L1 = 0, 1, 2
-METRICS = {METRIC_INNER_PRODUCT: "dot", METRIC_L2: "sqeuclidean", METRIC_L1: "manhattan"}
+METRICS: dict[int, Any] = {
+    METRIC_INNER_PRODUCT: "dot",
+    METRIC_L2: "sqeuclidean",
+    METRIC_L1: "manhattan",
+}
 FLOAT32 = 0  # FAISS's NumericType
 
 Array = npt.NDArray[Any]
 
 
-def metric_name(metric: int) -> str:
+def metric_name(metric: int) -> Any:
     """The metric that a number of FAISS's stands for."""
     if metric not in METRICS:
         raise ValueError(f"metric: expected one of {sorted(METRICS)} (IP, L2, L1), got {metric!r}")
@@ -82,8 +86,8 @@ class Index:
         k: int,
         *,
         params: SearchParameters | None = None,
-        D: Array | None = None,  # noqa: N803
-        I: Array | None = None,  # noqa: E741, N803
+        D: Array | None = None,
+        I: Array | None = None,
     ) -> tuple[Array, Array]:
         """The k nearest rows of each query.
 
@@ -166,7 +170,8 @@ class Index:
 
     def reconstruct(self, key: int) -> Array:
         """The row at a position."""
-        return self.reconstruct_batch(np.asarray([key]))[0]
+        row: Array = self.reconstruct_batch(np.asarray([key]))[0]
+        return row
 
     def reconstruct_n(self, n0: int = 0, ni: int = -1) -> Array:
         """`ni` rows from position `n0` on; -1: all that follow."""
@@ -208,7 +213,7 @@ class Index:
         """Remove all rows."""
         self._store.remove(np.ones(self.ntotal, bool))
 
-    def merge_from(self, otherIndex: "Index", add_id: int = 0) -> None:  # noqa: N803
+    def merge_from(self, otherIndex: "Index", add_id: int = 0) -> None:
         """Append the rows of another index of the same kind, which is empty then."""
         other = otherIndex
         alike = ("d", "metric_type", "code_size")

@@ -62,7 +62,7 @@ class ScalarQuantizer:
         self.code_size = -(-self.d * self._bits[self._kind.precision] // 8)
         self._ranges: Array | None = None
         if self._kind.ranges is not None:
-            self._ranges = np.float32([[limit] for limit in self._kind.ranges])
+            self._ranges = np.asarray(self._kind.ranges, np.float32)[:, np.newaxis]
 
     @property
     def needs_training(self) -> bool:
@@ -87,7 +87,9 @@ class ScalarQuantizer:
 
     def encode(self, rows: Array) -> Array:
         """Codes of rows, (n, code_size) of uint8."""
-        given = {} if self._kind.scope is None else {"ranges": self._ranges, "rounding": "ratio"}
+        given: dict[str, Any] = (
+            {} if self._kind.scope is None else {"ranges": self._ranges, "rounding": "ratio"}
+        )
         codes = em.quantize(rows, self._kind.precision, **given)
         return np.ascontiguousarray(codes.data).view(np.uint8)
 
@@ -111,7 +113,7 @@ class ScalarQuantizer:
             minimum=lowest + np.float32(centre) * step,
             step=step,
             scope=scope,
-            rounding="ratio",
+            rounding="nearest",  # the centre is in the minimum already
         )
 
 
@@ -192,7 +194,7 @@ class IndexScalarQuantizer(Index):
         self._require_training()
         self._store.append_codes(self._read_codes(codes))
 
-    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:  # noqa: N803
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
         """Append the codes of another index with the same ranges, which is empty then."""
         other = otherIndex
         is_alike = type(other) is type(self) and np.array_equal(other.sq.trained, self.sq.trained)
@@ -202,6 +204,6 @@ class IndexScalarQuantizer(Index):
         other.reset()
 
     def _read_codes(self, codes: Array) -> Array:
-        n, width = codes.shape
+        _, width = codes.shape
         assert width == self.code_size, f"codes: expected {self.code_size} columns, got {width}"
         return read_bytes("codes", codes)

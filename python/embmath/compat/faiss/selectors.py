@@ -84,7 +84,8 @@ class IDSelectorBitmap(IDSelector):
 
     def _members(self, ids: Ids) -> Mask:
         is_inside = (ids >= 0) & (ids < self.bits.size)
-        return is_inside & np.append(self.bits, False)[np.where(is_inside, ids, -1)]
+        members: Mask = np.append(self.bits, False)[np.where(is_inside, ids, -1)]
+        return members
 
 
 class IDSelectorNot(IDSelector):

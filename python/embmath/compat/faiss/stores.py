@@ -32,11 +32,11 @@ class Store(Protocol):
 
 
 class IndexedRows:
-    """Rows in an :class:`embmath.Index`, whose ids stay when rows go: positions are ranks of ids."""
+    """Rows in an :class:`embmath.Index`, whose ids stay when rows go: positions are ranks."""
 
-    def __init__(self, n_cols: int, metric: str) -> None:
+    def __init__(self, n_cols: int, metric: Any) -> None:
         self._n_cols, self._metric = n_cols, metric
-        self._index = em.Index(dim=n_cols, metric=metric, rows="copy")  # type: ignore[arg-type]
+        self._index = em.Index(dim=n_cols, metric=metric, rows="copy")
         self._ids: Positions | None = None  # ascending; None: 0, 1, 2, ...
 
     def __len__(self) -> int:
@@ -66,9 +66,7 @@ class IndexedRows:
         return found.values, self._positions(found.indices)
 
     def within(self, queries: Rows, threshold: float, mask: Mask | None) -> Hits:
-        hits = self._index.range_search(
-            queries, threshold, mask=self._mask(mask), nan="rank_last"
-        )
+        hits = self._index.range_search(queries, threshold, mask=self._mask(mask), nan="rank_last")
         return Hits(hits.offsets, hits.values, self._positions(hits.indices))
 
     def _positions(self, ids: Positions) -> Positions:
@@ -83,7 +81,7 @@ class IndexedRows:
 class CodedRows:
     """Codes in one array, decoded a few rows at a time by the search."""
 
-    def __init__(self, codec: Any, metric: str) -> None:
+    def __init__(self, codec: Any, metric: Any) -> None:
         self._codec, self._metric = codec, metric
         self._parts: list[Rows] = []
         self._n_rows = 0
@@ -116,13 +114,24 @@ class CodedRows:
     def search(self, queries: Rows, k: int, mask: Mask | None) -> tuple[Any, Any]:
         codes = self._codec.wrap(self.codes)
         found = em.search(
-            queries, codes, k, self._metric, mask=mask, pad=True, nan="rank_last"  # type: ignore[arg-type]
+            queries,
+            codes,
+            k,
+            self._metric,
+            mask=mask,
+            pad=True,
+            nan="rank_last",
         )
         return found.values, found.indices
 
     def within(self, queries: Rows, threshold: float, mask: Mask | None) -> Hits:
         codes = self._codec.wrap(self.codes)
         found = em.range_search(
-            queries, codes, threshold, self._metric, mask=mask, nan="rank_last"  # type: ignore[arg-type]
+            queries,
+            codes,
+            threshold,
+            self._metric,
+            mask=mask,
+            nan="rank_last",
         )
         return Hits(found.offsets, found.values, found.indices)

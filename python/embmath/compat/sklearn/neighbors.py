@@ -14,33 +14,40 @@ import embmath as em
 from .pairwise import METRICS, as_distances
 
 _FLOATS = (np.float32, np.float64)
+_Estimator: Any = object  # what comes after is one of scikit-learn, which has no types
 
 
-class _ExactNeighbors:
+class _ExactNeighbors(_Estimator):
     """Put before an estimator of scikit-learn: what it would search by brute force is indexed.
 
     Parameters, attributes, checks and errors stay scikit-learn's; only the two searches differ.
     """
 
     _index: em.Index | None
+    n_neighbors: int
+    radius: Any
+    n_jobs: int | None
+    n_samples_fit_: int
+    _fit_X: Any
 
-    def _fit(self, X: Any, y: Any = None) -> Any:  # noqa: N803
-        super()._fit(X, y)  # type: ignore[misc]
+    def _fit(self, X: Any, y: Any = None) -> Any:
+        super()._fit(X, y)
         self._index = _index_of(self)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
         # The index reads the rows that are pickled beside it, and is soon made again.
-        return super().__getstate__() | {"_index": None}  # type: ignore[no-any-return, operator]
+        state: dict[str, Any] = super().__getstate__()
+        return state | {"_index": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[misc]
+        super().__setstate__(state)
         if "_fit_method" in state:
             self._index = _index_of(self)
 
     def kneighbors(
         self,
-        X: Any = None,  # noqa: N803
+        X: Any = None,
         n_neighbors: int | None = None,
         return_distance: bool = True,
     ) -> Any:
@@ -70,10 +77,10 @@ class _ExactNeighbors:
         O(n_queries n d) byte operations; no distance matrix.
         """
         check_is_fitted(self)
-        wanted = self.n_neighbors if n_neighbors is None else n_neighbors  # type: ignore[attr-defined]
+        wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         if self._index is None or issparse(X) or not self._has(wanted, X is None):
             # scikit-learn's to compute, or to refuse
-            return super().kneighbors(X, n_neighbors, return_distance)  # type: ignore[misc]
+            return super().kneighbors(X, n_neighbors, return_distance)
         values, indices = self._index.search(
             self._queries(X), wanted, exclude_self=X is None, threads=self._threads()
         )
@@ -83,7 +90,7 @@ class _ExactNeighbors:
 
     def radius_neighbors(
         self,
-        X: Any = None,  # noqa: N803
+        X: Any = None,
         radius: float | None = None,
         return_distance: bool = True,
         sort_results: bool = False,
@@ -116,10 +123,10 @@ class _ExactNeighbors:
         O(n_queries n d) byte operations, and memory for the hits.
         """
         check_is_fitted(self)
-        within = self.radius if radius is None else radius  # type: ignore[attr-defined]
+        within = self.radius if radius is None else radius
         is_refused = np.ndim(within) > 0 or (sort_results and not return_distance)
         if self._index is None or issparse(X) or is_refused:
-            return super().radius_neighbors(X, radius, return_distance, sort_results)  # type: ignore[misc]
+            return super().radius_neighbors(X, radius, return_distance, sort_results)
         hits = self._index.range_search(
             self._queries(X),
             _threshold(self._index.metric, within),
@@ -136,16 +143,15 @@ class _ExactNeighbors:
         """Whether there are that many neighbours."""
         if not isinstance(n_neighbors, Integral):
             return False
-        return 1 <= int(n_neighbors) <= self.n_samples_fit_ - is_train  # type: ignore[attr-defined]
+        return 1 <= int(n_neighbors) <= self.n_samples_fit_ - is_train
 
-    def _queries(self, X: Any) -> Any:  # noqa: N803
+    def _queries(self, X: Any) -> Any:
         if X is None:
-            return _floats(self._fit_X)  # type: ignore[attr-defined]
+            return _floats(self._fit_X)
         return _floats(validate_data(self, X, accept_sparse="csr", reset=False, order="C"))
 
     def _threads(self) -> int | None:
-        n_jobs = self.n_jobs  # type: ignore[attr-defined]
-        return None if n_jobs is None else int(effective_n_jobs(n_jobs))
+        return None if self.n_jobs is None else int(effective_n_jobs(self.n_jobs))
 
 
 class NearestNeighbors(_ExactNeighbors, peer.NearestNeighbors):
@@ -207,7 +213,7 @@ def _index_of(fitted: Any) -> em.Index | None:
     is_known = isinstance(metric, str) and metric in METRICS and not fitted.effective_metric_params_
     if fitted._fit_method != "brute" or not is_known or issparse(fitted._fit_X):
         return None
-    return em.Index(_floats(fitted._fit_X), metric=METRICS[metric])  # type: ignore[arg-type]
+    return em.Index(_floats(fitted._fit_X), metric=METRICS[metric])
 
 
 def _floats(rows: Any) -> Any:

@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise as peer
 import embmath as em
 
 # scikit-learn's names of what there are kernels for.
-METRICS = {
+METRICS: dict[str, Any] = {
     "cosine": "cosine",
     "euclidean": "euclidean",
     "l2": "euclidean",
@@ -20,7 +20,7 @@ METRICS = {
 }
 
 
-def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:  # noqa: N803
+def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:
     """Cosine of every row of `X` with every row of `Y`.
 
     Parameters
@@ -58,7 +58,7 @@ def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any: 
     return em.similarity(a, b, "cosine")
 
 
-def cosine_distances(X: Any, Y: Any = None) -> Any:  # noqa: N803
+def cosine_distances(X: Any, Y: Any = None) -> Any:
     """One minus the cosine of every row of `X` with every row of `Y`.
 
     Parameters
@@ -98,12 +98,12 @@ def cosine_distances(X: Any, Y: Any = None) -> Any:  # noqa: N803
 
 
 def euclidean_distances(
-    X: Any,  # noqa: N803
-    Y: Any = None,  # noqa: N803
+    X: Any,
+    Y: Any = None,
     *,
-    Y_norm_squared: Any = None,  # noqa: N803
+    Y_norm_squared: Any = None,
     squared: bool = False,
-    X_norm_squared: Any = None,  # noqa: N803
+    X_norm_squared: Any = None,
 ) -> Any:
     """Euclidean distance of every row of `X` to every row of `Y`.
 
@@ -150,8 +150,8 @@ def euclidean_distances(
 
 
 def pairwise_distances_argmin_min(
-    X: Any,  # noqa: N803
-    Y: Any,  # noqa: N803
+    X: Any,
+    Y: Any,
     *,
     axis: int = 1,
     metric: Any = "euclidean",
@@ -196,7 +196,7 @@ def pairwise_distances_argmin_min(
     name = METRICS.get(metric) if isinstance(metric, str) else None
     if name is not None and not metric_kwargs and not (issparse(X) or issparse(Y)):
         a, b = peer.check_pairwise_arrays(X, Y)
-        found = em.search(*((a, b) if axis else (b, a)), 1, name)  # type: ignore[arg-type]
+        found = em.search(*((a, b) if axis else (b, a)), 1, name)
         distances = as_distances(found.values[:, 0], name)
         return np.asarray(found.indices[:, 0]), np.asarray(distances)
     found = peer.pairwise_distances_argmin_min(
