@@ -112,7 +112,7 @@ def selectors(lib: Any) -> list[Any]:
     bits = np.packbits(np.arange(64) % 3 == 0, bitorder="little")
     bitmap = lib.IDSelectorBitmap(bits)
     span, batch = lib.IDSelectorRange(10, 40), lib.IDSelectorBatch([1, 12, 31, 99])
-    made = [span, batch, lib.IDSelectorArray(np.array([7, 4, 7])), bitmap, lib.IDSelectorAll()]
+    made = [span, batch, lib.IDSelectorArray(np.array([7, 4])), bitmap, lib.IDSelectorAll()]
     made += [lib.IDSelectorNot(span), lib.IDSelectorAnd(span, batch), lib.IDSelectorOr(span, batch)]
     return [*made, lib.IDSelectorXOr(span, batch), lib.IDSelectorBatch([])]
 
@@ -127,6 +127,13 @@ def test_selectors(pair: Any, queries: np.ndarray) -> None:
         if not isinstance(pair[0], ours.IndexScalarQuantizer):
             params = (ours.SearchParameters(sel=a), peer.SearchParameters(sel=b))
             assert_same(*(i.range_search(queries, 2, params=p) for i, p in zip(pair, params)))  # noqa: B905
+
+
+def test_an_id_that_is_named_twice_is_found_once(queries: np.ndarray) -> None:
+    index = fill(ours.IndexFlatIP(40), queries)
+    params = ours.SearchParameters(sel=ours.IDSelectorArray([7, 4, 7]))
+    labels = index.search(queries[:1], 3, params=params)[1]  # FAISS: 7 twice
+    assert sorted(labels[0]) == [-1, 4, 7]
 
 
 def test_selectors_are_checked(queries: np.ndarray) -> None:
@@ -267,7 +274,13 @@ def test_scalar_quantizer(name: str, metric: int, d: int, rng: np.random.Generat
         index.train(rows[:150])
         index.add(rows)  # some beyond the ranges
     codes = a.sa_encode(rows)
-    np.testing.assert_array_equal(codes, b.sa_encode(rows))
+    numbers, wanted = codes, b.sa_encode(rows)
+    if name in ("QT_fp16", "QT_bf16"):  # halves: to even here, upwards in portable builds of FAISS
+        numbers, wanted = (x.view(np.uint16) for x in (numbers, wanted))
+        assert (numbers != wanted).mean() < 1e-3
+        np.testing.assert_allclose(numbers, wanted, atol=1)
+    else:
+        np.testing.assert_array_equal(numbers, wanted)
     np.testing.assert_allclose(a.sa_decode(codes), b.sa_decode(codes), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(a.sq.trained, peer.vector_to_array(b.sq.trained))
     queries = rows[:7] + np.float32(0.1)

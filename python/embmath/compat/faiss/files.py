@@ -184,6 +184,8 @@ class _Reader:
                 self.fail(f"{trained.size} trained numbers for {d} dimensions")
             index.sq.trained = trained
             index.is_trained = True
+        if n_rows and not index.is_trained:
+            self.fail("codes without their ranges")
         if n_rows:
             index.add_sa_codes(codes)
         return index

@@ -29,7 +29,7 @@ class IDSelectorAll(IDSelector):
 
 
 class IDSelectorArray(IDSelector):
-    """The ids of an array.
+    """The ids of an array; one that is in it twice is found once, unlike in FAISS.
 
     Parameters
     ----------
