@@ -36,7 +36,10 @@ class IndexedRows:
 
     def __init__(self, n_cols: int, metric: Any) -> None:
         self._n_cols, self._metric = n_cols, metric
-        self._index = em.Index(dim=n_cols, metric=metric, rows="copy")
+        self._clear()
+
+    def _clear(self) -> None:
+        self._index = em.Index(dim=self._n_cols, metric=self._metric, rows="copy")
         self._ids: Positions | None = None  # ascending; None: 0, 1, 2, ...
 
     def __len__(self) -> int:
@@ -52,7 +55,7 @@ class IndexedRows:
     def remove(self, gone: Mask) -> None:
         ids = np.arange(len(self)) if self._ids is None else self._ids
         if gone.all():
-            self.__init__(self._n_cols, self._metric)  # type: ignore[misc]
+            self._clear()
             return
         self._index.remove(ids[gone])
         self._ids = ids[~gone]
