@@ -73,6 +73,25 @@ ALLOWED_IMPORTS = {
     "_codes_given": {"_arguments", "_arrays", "_grids", "_precisions", "_rotated"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_rotated", "_rotation"}
     | {"_types"},
+    "compat/__init__": set(),
+    "compat/faiss/__init__": {
+        *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
+        *(f"compat/faiss/{name}" for name in ("index", "scalar_quantizer", "selectors")),
+    },
+    "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
+    "compat/faiss/files": {"_files"}
+    | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")},
+    "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
+    "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
+    "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
+    "compat/faiss/index": {f"compat/faiss/{name}" for name in ("files", "selectors", "stores")},
+    "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
+    "compat/faiss/selectors": set(),
+    "compat/faiss/stores": set(),
+    "compat/scipy": set(),
+    "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
+    "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},
+    "compat/sklearn/pairwise": set(),
     "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
@@ -206,7 +225,7 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = ("", "_files", "_torch_native", "torch")
+    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)
