@@ -79,6 +79,9 @@ ALLOWED_IMPORTS = {
     "_search": {"_arguments", "_arrays", "_core", "_device", "_query", "_two_pass", "_types"},
     "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
+    "integrations/__init__": set(),
+    "integrations/_named_index": {"_index", "_types"},
+    "integrations/langchain": {"integrations/_named_index", "_mmr"},
     "_torch_native/__init__": set(),
     "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
     "_torch_native/bounds": set(),
@@ -170,7 +173,7 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = ("", "_files", "_torch_native", "torch")
+    rooms = ("", "_files", "_torch_native", "integrations", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)
