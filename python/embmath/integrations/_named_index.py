@@ -25,6 +25,7 @@ class NamedIndex:
 
     def __init__(self, metric: Metric = "cosine") -> None:
         self._lock = threading.RLock()
+        self._metric = metric
         self._sign = -1.0 if metric in _DISTANCES else 1.0
         self._index = Index(metric=metric, rows="copy")
         self._id_of: dict[str, int] = {}
@@ -55,6 +56,8 @@ class NamedIndex:
                 self._index.remove(np.array(ids))
             for id in ids:
                 del self._id_of[self._name_of.pop(id)]
+            if not self._id_of:  # what comes next may be of another model
+                self._index = Index(metric=self._metric, rows="copy")
 
     def search(
         self, query: Any, k: int, keep: Callable[[str], bool] | None = None
@@ -68,6 +71,25 @@ class NamedIndex:
             values, ids = self._index.search(row, k, mask=mask)
             pairs = zip(values[0].tolist(), ids[0].tolist(), strict=True)
             return [(self._name_of[id], self._sign * value) for value, id in pairs if id >= 0]
+
+    def diverse(
+        self,
+        query: Any,
+        k: int,
+        lambda_mult: float,
+        keep: Callable[[str], bool] | None = None,
+    ) -> list[tuple[str, float]]:
+        """The k rows by marginal relevance of cosines, and their marginal relevance."""
+        from .._mmr import mmr
+
+        with self._lock:
+            names = [name for name in self._id_of if keep is None or keep(name)]
+            if k < 1 or not names:
+                return []
+            row = as_rows([query], ["the query"])[0]
+            best = mmr(row, self.vectors(names), min(k, len(names)), lambda_mult=lambda_mult)
+        scores = best.values.tolist()
+        return [(names[i], score) for i, score in zip(best.indices.tolist(), scores, strict=True)]
 
     def _mask(self, keep: Callable[[str], bool]) -> Array:
         ids = self._index.ids.tolist()

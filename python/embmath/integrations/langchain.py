@@ -157,14 +157,9 @@ class EmbmathVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Of the `fetch_k` best documents k that differ from each other, by cosine."""
-        from .._mmr import mmr
-
-        hits = self._search(embedding, fetch_k, filter)
-        if k < 1 or not hits:
-            return []
-        vectors = self._rows.vectors(str(document.id) for document, _ in hits)
-        chosen = mmr(embedding, vectors, min(k, len(hits)), lambda_mult=lambda_mult)
-        return [hits[i][0] for i in chosen.indices.tolist()]
+        best = {str(d.id): d for d, _ in self._search(embedding, fetch_k, filter)}
+        chosen = self._rows.diverse(embedding, k, lambda_mult, best)
+        return [best[name] for name, _ in chosen]
 
     def max_marginal_relevance_search(
         self,
