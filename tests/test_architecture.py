@@ -36,7 +36,17 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
-        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotated", "_rotation", "_runtime"),
+        *(
+            "_bits",
+            "_codes",
+            "_funnel",
+            "_index",
+            "_mmr",
+            "_quantize",
+            "_rotated",
+            "_rotation",
+            "_runtime",
+        ),
         *("_search", "_similarity", "_transform", "_types"),
     },
     "__main__": {"_cli"},
@@ -69,6 +79,7 @@ ALLOWED_IMPORTS = {
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
+    "_mmr": {"_arguments", "_arrays", "_core", "_similarity", "_types"},
     "_precisions": set(),
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_device", "_grids", "_precisions"}
     | {"_rotated", "_rotation", "_types"},
