@@ -1,7 +1,6 @@
 """The LangChain store: the standard suite, and the in-memory store's answers."""
 
 import asyncio
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,6 @@ from langchain_tests.integration_tests import VectorStoreIntegrationTests
 import embmath as em
 from embmath.integrations.langchain import EmbmathVectorStore
 
-needs_mmr = pytest.mark.skipif(
-    importlib.util.find_spec("embmath._mmr") is None, reason="needs embmath.mmr"
-)
 EMBEDDING = DeterministicFakeEmbedding(size=24)
 TEXTS = [f"text {i}" for i in range(60)]
 METADATAS = [{"i": i} for i in range(60)]
@@ -64,7 +60,6 @@ def test_answers_of_the_in_memory_store(
         ]
 
 
-@needs_mmr
 @pytest.mark.parametrize("lambda_mult", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("k", [0, 1, 5, 30])
 def test_mmr_of_the_in_memory_store(

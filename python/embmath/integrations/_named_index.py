@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._index import Index
+from .._mmr import mmr
 from .._types import Array, FileFormatError, Metric
 
 _TOKEN = "data"  # the index' metadata under this name tells which data belong to it
@@ -73,21 +74,13 @@ class NamedIndex:
             return [(self._name_of[id], self._sign * value) for value, id in pairs if id >= 0]
 
     def diverse(
-        self,
-        query: Any,
-        k: int,
-        lambda_mult: float,
-        keep: Callable[[str], bool] | None = None,
+        self, query: Any, names: Sequence[str], k: int, lambda_mult: float
     ) -> list[tuple[str, float]]:
-        """The k rows by marginal relevance of cosines, and their marginal relevance."""
-        from .._mmr import mmr
-
-        with self._lock:
-            names = [name for name in self._id_of if keep is None or keep(name)]
-            if k < 1 or not names:
-                return []
-            row = as_rows([query], ["the query"])[0]
-            best = mmr(row, self.vectors(names), min(k, len(names)), lambda_mult=lambda_mult)
+        """k of these rows by marginal relevance of cosines: (name, marginal relevance)."""
+        if k < 1 or not names:
+            return []
+        row = as_rows([query], ["the query"])[0]
+        best = mmr(row, self.vectors(names), min(k, len(names)), lambda_mult=lambda_mult)
         scores = best.values.tolist()
         return [(names[i], score) for i, score in zip(best.indices.tolist(), scores, strict=True)]
 

@@ -158,7 +158,7 @@ class EmbmathVectorStore(VectorStore):
     ) -> list[Document]:
         """Of the `fetch_k` best documents k that differ from each other, by cosine."""
         best = {str(d.id): d for d, _ in self._search(embedding, fetch_k, filter)}
-        chosen = self._rows.diverse(embedding, k, lambda_mult, best)
+        chosen = self._rows.diverse(embedding, list(best), k, lambda_mult)
         return [best[name] for name, _ in chosen]
 
     def max_marginal_relevance_search(

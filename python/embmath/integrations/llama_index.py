@@ -35,8 +35,9 @@ class EmbmathVectorStore(BasePydanticVectorStore):
     The same methods and results as ``SimpleVectorStore``, with these differences. Rows are kept as
     float32; equal similarities are ordered by age. A vector of zeros scores 0 (there: NaN), and
     NaN or infinity raise ValueError when they are added. ``doc_ids`` and ``mmr_threshold`` of a
-    query count (there they are passed over). Modes are "default" and "mmr". Saved is one index with
-    a file beside it, so that the file is not for ``SimpleVectorStore``.
+    query count (there they are passed over). Modes are "default" and "mmr", which compares with all
+    nodes chosen before (there: with the last one only, so that the third may repeat the first).
+    Saved is an index with a file beside it, which is not for ``SimpleVectorStore``.
 
     Examples
     --------
@@ -113,7 +114,9 @@ class EmbmathVectorStore(BasePydanticVectorStore):
         self._drop(list(self._rows))
 
     def _filter(self, filters: MetadataFilters | None) -> Callable[[str], bool]:
-        passes: Callable[[str], bool] = build_metadata_filter_fn(self._metadata.__getitem__, filters)
+        passes: Callable[[str], bool] = build_metadata_filter_fn(
+            self._metadata.__getitem__, filters
+        )
         return passes
 
     def _kept(self, query: VectorStoreQuery) -> Callable[[str], bool] | None:
@@ -137,7 +140,8 @@ class EmbmathVectorStore(BasePydanticVectorStore):
         if query.mode == VectorStoreQueryMode.MMR:
             given = kwargs.get("mmr_threshold", query.mmr_threshold)
             threshold = 0.5 if given is None else given
-            hits = self._rows.diverse(query.query_embedding, k, threshold, keep)
+            names = [name for name in self._rows if keep is None or keep(name)]
+            hits = self._rows.diverse(query.query_embedding, names, k, threshold)
         elif query.mode == VectorStoreQueryMode.DEFAULT:
             hits = self._rows.search(query.query_embedding, k, keep)
         else:
