@@ -139,9 +139,7 @@ def test_refusals() -> None:
             store.embedding_retrieval(QUERY, filters={"x": 1})
         store.write_documents([Document(id="short", embedding=[1.0])])
         for _ in range(2):
-            with pytest.raises(
-                DocumentStoreError, match="size of all Documents should be"
-            ):
+            with pytest.raises(DocumentStoreError, match="size of all Documents should be"):
                 store.embedding_retrieval(QUERY)
         store.delete_documents(["short"])
     assert_same([ours, theirs])

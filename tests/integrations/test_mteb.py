@@ -83,12 +83,13 @@ def test_metrics_of_the_leaderboard(task: str) -> None:
     mocks = pytest.importorskip("mteb.mocks", reason="needs a newer mteb")
     from mteb.models.search_wrappers import SearchEncoderWrapper
 
-    encoder = mteb.get_model("baseline/random-encoder-baseline")
+    encoder = mteb.get_model("mteb/baseline-random-encoder")
     found = []
     for backend in (None, EmbmathSearchIndex(encoder)):
         searcher = SearchEncoderWrapper(encoder, index_backend=backend)
         result = mteb.evaluate(searcher, getattr(mocks, task)(), cache=None)
         found.append(result.task_results[0].scores)
-    for split, expected in found[0].items():
-        for theirs, ours in zip(expected, found[1][split], strict=True):
-            assert ours == pytest.approx(theirs)
+    (theirs,), (ours,) = (scores["test"] for scores in found)
+    numbers = {name for name, value in theirs.items() if isinstance(value, float)}
+    assert "ndcg_at_10" in numbers
+    np.testing.assert_allclose([ours[n] for n in numbers], [theirs[n] for n in numbers])
