@@ -143,5 +143,10 @@ def test_refusals() -> None:
                 store.embedding_retrieval(QUERY)
         store.delete_documents(["short"])
     assert_same([ours, theirs])
+    ours.write_documents([Document(id="short", embedding=[1.0])])
+    with pytest.raises(DocumentStoreError, match="size of all Documents should be"):
+        ours.embedding_retrieval(QUERY)
+    ours.delete_all_documents()
+    assert ours.embedding_retrieval(QUERY) == []
     with pytest.raises(ValueError, match="embedding_similarity_function: expected"):
         EmbmathDocumentStore(embedding_similarity_function="euclidean")  # type: ignore[arg-type]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("txtai", reason="needs txtai")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of what txtai imports
 
 from txtai.ann import ANNFactory
 from txtai.embeddings import Embeddings
 
 import embmath.integrations.txtai
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of what txtai imports
 NAME = "embmath.integrations.txtai.Dense"
 rng = np.random.default_rng(8)
 ROWS = rng.standard_normal((70, 16)).astype(np.float32)

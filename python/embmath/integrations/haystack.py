@@ -1,5 +1,6 @@
 """Haystack: a document store in place of ``InMemoryDocumentStore``."""
 
+import operator
 from typing import Any
 
 from haystack import logging
@@ -49,6 +50,8 @@ class EmbmathDocumentStore(InMemoryDocumentStore):
             )
         self._rows = NamedIndex(_METRICS[self.embedding_similarity_function])  # type: ignore[arg-type]
         self._seen: dict[str, Any] = {}  # the embeddings that are in the index
+        self._names: list[str] | None = None  # all documents, when it was last up to date
+        self._embeddings: list[Any] = []
 
     def embedding_retrieval(
         self,
@@ -89,14 +92,16 @@ class EmbmathDocumentStore(InMemoryDocumentStore):
 
     def _index(self, documents: dict[str, Document]) -> None:
         """Bring the index to what the documents are now."""
-        now = {id: d.embedding for id, d in documents.items() if d.embedding is not None}
-        new = {id: row for id, row in now.items() if self._seen.get(id) is not row}
-        old = [id for id in self._seen if id not in now or id in new]
-        if not new and not old:
+        names, rows = list(documents), [document.embedding for document in documents.values()]
+        if names == self._names and all(map(operator.is_, rows, self._embeddings)):
             return
+        self._names = None  # what follows may fail half way
+        now = {name: row for name, row in zip(names, rows, strict=True) if row is not None}
+        new = {name: row for name, row in now.items() if self._seen.get(name) is not row}
+        old = [name for name in self._seen if name not in now or name in new]
         self._rows.drop(old)
-        for id in old:
-            del self._seen[id]
+        for name in old:
+            del self._seen[name]
         widths = {len(row) for row in new.values()}
         if self._seen:
             widths.add(self._rows.index.d)
@@ -107,6 +112,7 @@ class EmbmathDocumentStore(InMemoryDocumentStore):
             )
         self._rows.put(list(new), list(new.values()))
         self._seen |= new
+        self._names, self._embeddings = names, rows
 
     def _scaled(self, score: float) -> float:
         if self.embedding_similarity_function == "dot_product":
