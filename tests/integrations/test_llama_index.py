@@ -126,7 +126,7 @@ def test_changes_follow_the_simple_store(
         store.delete("absent")
         store.delete_nodes(["node 1", "node 2", "absent"], filters(EVEN))
         store.delete_nodes(filters=filters(("i", 45, FilterOperator.GT)))
-        store.add([node(0, ROWS[7] + 1), node(70, ROWS[8])])
+        store.add([node(0, ROWS[7] + 1), node(70, -ROWS[8])])
     assert_same(ours, theirs, similarity_top_k=80)
     assert ours.get("node 0") == pytest.approx(theirs.get("node 0"))
     ours.clear()

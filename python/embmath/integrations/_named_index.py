@@ -21,11 +21,11 @@ _DISTANCES = ("euclidean", "sqeuclidean", "manhattan")
 class NamedIndex:
     """An :class:`Index` of float32 rows with strings for names.
 
-    One lock guards rows and names together; a search uses all threads as it is.
+    One lock guards rows, names and what a store keeps of its own: a search uses all threads anyway.
     """
 
     def __init__(self, metric: Metric = "cosine") -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._metric = metric
         self._sign = -1.0 if metric in _DISTANCES else 1.0
         self._index = Index(metric=metric, rows="copy")
@@ -39,7 +39,7 @@ class NamedIndex:
         last = {name: i for i, name in enumerate(names)}
         rows = as_rows(vectors, names)[list(last.values())]
         is_known = np.array([name in self._id_of for name in last])
-        with self._lock:
+        with self.lock:
             if is_known.any():
                 known = [self._id_of[name] for name in last if name in self._id_of]
                 self._index.update(np.array(known), rows[is_known])
@@ -51,7 +51,7 @@ class NamedIndex:
 
     def drop(self, names: Iterable[str]) -> None:
         """Remove rows; names that are not there are passed over."""
-        with self._lock:
+        with self.lock:
             ids = [self._id_of[name] for name in dict.fromkeys(names) if name in self._id_of]
             if ids:
                 self._index.remove(np.array(ids))
@@ -64,7 +64,7 @@ class NamedIndex:
         self, query: Any, k: int, keep: Callable[[str], bool] | None = None
     ) -> list[tuple[str, float]]:
         """The k best (name, similarity); a distance counts negative."""
-        with self._lock:
+        with self.lock:
             mask = None if keep is None else self._mask(keep)
             if k < 1 or not self._id_of or (mask is not None and not mask.any()):
                 return []
@@ -90,7 +90,7 @@ class NamedIndex:
 
     def vectors(self, names: Iterable[str]) -> Array:
         """The rows of these names, (n, d) float32."""
-        with self._lock:
+        with self.lock:
             return self._index.reconstruct(np.array([self._id_of[name] for name in names]))
 
     @property
@@ -104,8 +104,9 @@ class NamedIndex:
     def __contains__(self, name: object) -> bool:
         return name in self._id_of
 
-    def __iter__(self) -> Any:
-        return iter(self._id_of)
+    def names(self) -> list[str]:
+        """All names, oldest first."""
+        return list(self._id_of)
 
     def save(self, path: str | os.PathLike[str], data: Any) -> None:
         """Write the index to `path`, names and `data` (of JSON) to another file beside it.
@@ -114,7 +115,7 @@ class NamedIndex:
         the old pair or the new one.
         """
         path, token = os.fspath(path), uuid.uuid4().hex
-        with self._lock:
+        with self.lock:
             text = json.dumps({"ids": self._id_of, "data": data})
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             before = _token(path)

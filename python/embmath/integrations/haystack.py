@@ -33,12 +33,15 @@ class EmbmathDocumentStore(InMemoryDocumentStore):
 
     Examples
     --------
-    ::
-
-        from embmath.integrations.haystack import EmbmathDocumentStore
-
-        store = EmbmathDocumentStore(embedding_similarity_function="cosine")
-        retriever = InMemoryEmbeddingRetriever(document_store=store)
+    >>> from haystack import Document
+    >>> from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
+    >>> from embmath.integrations.haystack import EmbmathDocumentStore
+    >>> store = EmbmathDocumentStore(embedding_similarity_function="cosine")
+    >>> store.write_documents([Document(content="a", embedding=[1.0, 0.0])])
+    1
+    >>> retriever = InMemoryEmbeddingRetriever(document_store=store)
+    >>> [d.content for d in retriever.run(query_embedding=[1.0, 0.1])["documents"]]
+    ['a']
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,6 +67,17 @@ class EmbmathDocumentStore(InMemoryDocumentStore):
         """The documents most similar to the embedding of a query, as there."""
         if len(query_embedding) == 0 or not isinstance(query_embedding[0], float):
             raise ValueError("query_embedding should be a non-empty list of floats.")
+        with self._rows.lock:
+            return self._retrieve(query_embedding, filters, top_k, scale_score, return_embedding)
+
+    def _retrieve(
+        self,
+        query_embedding: list[float],
+        filters: dict[str, Any] | None,
+        top_k: int,
+        scale_score: bool,
+        return_embedding: bool | None,
+    ) -> list[Document]:
         documents = self.storage
         allowed = {d.id for d in self.filter_documents(filters)} if filters else None
         self._index(documents)

@@ -35,12 +35,12 @@ class EmbmathVectorStore(VectorStore):
 
     Examples
     --------
-    ::
-
-        from embmath.integrations.langchain import EmbmathVectorStore
-
-        store = EmbmathVectorStore.from_documents(documents, embedding)
-        store.similarity_search("query", k=4, filter=lambda document: "x" in document.metadata)
+    >>> from langchain_core.embeddings import DeterministicFakeEmbedding
+    >>> from embmath.integrations.langchain import EmbmathVectorStore
+    >>> embedding = DeterministicFakeEmbedding(size=64)
+    >>> store = EmbmathVectorStore.from_texts(["one", "two", "three"], embedding)
+    >>> [document.page_content for document in store.similarity_search("two", k=1)]
+    ['two']
     """
 
     def __init__(
@@ -88,16 +88,18 @@ class EmbmathVectorStore(VectorStore):
             )
         given = ids or [document.id for document in documents]
         names = [id or str(uuid.uuid4()) for id in given]
-        self._rows.put(names, vectors)
-        for name, document in zip(names, documents, strict=True):
-            self._documents[name] = document.model_copy(update={"id": name})
+        with self._rows.lock:
+            self._rows.put(names, vectors)
+            for name, document in zip(names, documents, strict=True):
+                self._documents[name] = document.model_copy(update={"id": name})
         return names
 
     def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> None:
         """Remove documents; ids that are not there are passed over."""
-        self._rows.drop(ids or ())
-        for id in ids or ():
-            self._documents.pop(id, None)
+        with self._rows.lock:
+            self._rows.drop(ids or ())
+            for id in ids or ():
+                self._documents.pop(id, None)
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents of these ids, without those that are not there."""
@@ -107,8 +109,9 @@ class EmbmathVectorStore(VectorStore):
         self, embedding: Any, k: int, filter: Filter | None
     ) -> list[tuple[Document, float]]:
         keep = None if filter is None else lambda name: bool(filter(self._documents[name]))
-        hits = self._rows.search(embedding, k, keep)
-        return [(self._documents[name].model_copy(), score) for name, score in hits]
+        with self._rows.lock:
+            hits = self._rows.search(embedding, k, keep)
+            return [(self._documents[name].model_copy(), score) for name, score in hits]
 
     def similarity_search_with_score_by_vector(
         self, embedding: list[float], k: int = 4, filter: Filter | None = None, **kwargs: Any
@@ -157,8 +160,9 @@ class EmbmathVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Of the `fetch_k` best documents k that differ from each other, by cosine."""
-        best = {str(d.id): d for d, _ in self._search(embedding, fetch_k, filter)}
-        chosen = self._rows.diverse(embedding, list(best), k, lambda_mult)
+        with self._rows.lock:
+            best = {str(d.id): d for d, _ in self._search(embedding, fetch_k, filter)}
+            chosen = self._rows.diverse(embedding, list(best), k, lambda_mult)
         return [best[name] for name, _ in chosen]
 
     def max_marginal_relevance_search(
@@ -211,8 +215,9 @@ class EmbmathVectorStore(VectorStore):
 
     def dump(self, path: str | os.PathLike[str]) -> None:
         """Save: the index to `path`, the documents to a file beside it."""
-        fields = {id: (d.page_content, d.metadata) for id, d in self._documents.items()}
-        self._rows.save(path, fields)
+        with self._rows.lock:
+            fields = {id: (d.page_content, d.metadata) for id, d in self._documents.items()}
+            self._rows.save(path, fields)
 
     @classmethod
     def load(

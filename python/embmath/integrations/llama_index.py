@@ -41,12 +41,15 @@ class EmbmathVectorStore(BasePydanticVectorStore):
 
     Examples
     --------
-    ::
-
-        from embmath.integrations.llama_index import EmbmathVectorStore
-
-        storage = StorageContext.from_defaults(vector_store=EmbmathVectorStore())
-        index = VectorStoreIndex.from_documents(documents, storage_context=storage)
+    >>> from llama_index.core import MockEmbedding, StorageContext, VectorStoreIndex
+    >>> from llama_index.core.schema import TextNode
+    >>> from embmath.integrations.llama_index import EmbmathVectorStore
+    >>> storage = StorageContext.from_defaults(vector_store=EmbmathVectorStore())
+    >>> nodes = [TextNode(text="a", embedding=[1.0, 0.0]), TextNode(text="b", embedding=[0.0, 1.0])]
+    >>> model = MockEmbedding(embed_dim=2)
+    >>> index = VectorStoreIndex(nodes, storage_context=storage, embed_model=model)
+    >>> len(index.as_retriever(similarity_top_k=1).retrieve("query"))
+    1
     """
 
     stores_text: bool = False
@@ -80,17 +83,20 @@ class EmbmathVectorStore(BasePydanticVectorStore):
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes with embeddings, or replace those of known ids; their ids."""
         names = [node.node_id for node in nodes]
-        self._rows.put(names, [node.get_embedding() for node in nodes])
-        for node in nodes:
-            metadata = node_to_metadata_dict(node, remove_text=True, flat_metadata=False)
-            metadata.pop("_node_content", None)
-            self._metadata[node.node_id] = metadata
-            self._documents[node.node_id] = node.ref_doc_id or "None"
+        with self._rows.lock:
+            self._rows.put(names, [node.get_embedding() for node in nodes])
+            for node in nodes:
+                metadata = node_to_metadata_dict(node, remove_text=True, flat_metadata=False)
+                metadata.pop("_node_content", None)
+                self._metadata[node.node_id] = metadata
+                self._documents[node.node_id] = node.ref_doc_id or "None"
         return names
 
     def delete(self, ref_doc_id: str, **kwargs: Any) -> None:
         """Remove the nodes of a document."""
-        self._drop([name for name, document in self._documents.items() if document == ref_doc_id])
+        with self._rows.lock:
+            of = self._documents
+            self._drop([name for name in of if of[name] == ref_doc_id])
 
     def delete_nodes(
         self,
@@ -100,8 +106,9 @@ class EmbmathVectorStore(BasePydanticVectorStore):
     ) -> None:
         """Remove the nodes of these ids that pass the filters; all that pass them without ids."""
         keep = self._filter(filters)
-        names = list(self._rows) if node_ids is None else node_ids
-        self._drop([name for name in names if name in self._rows and keep(name)])
+        with self._rows.lock:
+            names = self._rows.names() if node_ids is None else node_ids
+            self._drop([name for name in names if name in self._rows and keep(name)])
 
     def _drop(self, names: list[str]) -> None:
         self._rows.drop(names)
@@ -111,7 +118,8 @@ class EmbmathVectorStore(BasePydanticVectorStore):
 
     def clear(self) -> None:
         """Remove all nodes."""
-        self._drop(list(self._rows))
+        with self._rows.lock:
+            self._drop(self._rows.names())
 
     def _filter(self, filters: MetadataFilters | None) -> Callable[[str], bool]:
         passes: Callable[[str], bool] = build_metadata_filter_fn(
@@ -137,15 +145,16 @@ class EmbmathVectorStore(BasePydanticVectorStore):
         if query.query_embedding is None:
             raise ValueError("query_embedding: expected an embedding, got None")
         keep, k = self._kept(query), query.similarity_top_k or len(self._rows)
-        if query.mode == VectorStoreQueryMode.MMR:
-            given = kwargs.get("mmr_threshold", query.mmr_threshold)
-            threshold = 0.5 if given is None else given
-            names = [name for name in self._rows if keep is None or keep(name)]
-            hits = self._rows.diverse(query.query_embedding, names, k, threshold)
-        elif query.mode == VectorStoreQueryMode.DEFAULT:
-            hits = self._rows.search(query.query_embedding, k, keep)
-        else:
-            raise ValueError(f"Invalid query mode: {query.mode}; expected 'default' or 'mmr'")
+        with self._rows.lock:
+            if query.mode == VectorStoreQueryMode.MMR:
+                given = kwargs.get("mmr_threshold", query.mmr_threshold)
+                names = [name for name in self._rows.names() if keep is None or keep(name)]
+                threshold = 0.5 if given is None else given
+                hits = self._rows.diverse(query.query_embedding, names, k, threshold)
+            elif query.mode == VectorStoreQueryMode.DEFAULT:
+                hits = self._rows.search(query.query_embedding, k, keep)
+            else:
+                raise ValueError(f"Invalid query mode: {query.mode}; expected 'default' or 'mmr'")
         return VectorStoreQueryResult(
             similarities=[score for _, score in hits], ids=[name for name, _ in hits]
         )
@@ -157,8 +166,9 @@ class EmbmathVectorStore(BasePydanticVectorStore):
     ) -> None:
         """Save: the index to `persist_path`, metadata to a file beside it."""
         _check_local(fs)
-        fields = {"documents": self._documents, "metadata": self._metadata}
-        self._rows.save(persist_path, fields)
+        with self._rows.lock:
+            fields = {"documents": self._documents, "metadata": self._metadata}
+            self._rows.save(persist_path, fields)
 
     @classmethod
     def from_persist_path(cls, persist_path: str, fs: Any = None) -> "EmbmathVectorStore":
@@ -166,11 +176,8 @@ class EmbmathVectorStore(BasePydanticVectorStore):
         _check_local(fs)
         rows, fields = NamedIndex.load(persist_path)
         store = cls(metric=rows.index.metric)
-        store._rows, store._documents, store._metadata = (
-            rows,
-            fields["documents"],
-            fields["metadata"],
-        )
+        store._rows = rows
+        store._documents, store._metadata = fields["documents"], fields["metadata"]
         return store
 
     @classmethod

@@ -29,12 +29,13 @@ class EmbmathSearchIndex:
 
     Examples
     --------
-    ::
+    >>> import mteb
+    >>> from mteb.models import SearchEncoderWrapper
+    >>> from embmath.integrations.mteb import EmbmathSearchIndex
+    >>> model = mteb.get_model("mteb/baseline-random-encoder")
+    >>> searcher = SearchEncoderWrapper(model, index_backend=EmbmathSearchIndex(model))
 
-        from embmath.integrations.mteb import EmbmathSearchIndex
-
-        searcher = SearchEncoderWrapper(model, index_backend=EmbmathSearchIndex(model))
-        mteb.evaluate(searcher, tasks)
+    and then ``mteb.evaluate(searcher, tasks)``.
     """
 
     def __init__(self, model: Any) -> None:

@@ -20,11 +20,17 @@ class Dense(ANN):
 
     Examples
     --------
-    ::
-
-        import embmath.integrations.txtai
-
-        embeddings = Embeddings(path="model", backend="embmath.integrations.txtai.Dense")
+    >>> import numpy as np
+    >>> from txtai import Embeddings
+    >>> rows = np.eye(3, dtype=np.float32)
+    >>> embeddings = Embeddings(
+    ...     method="external",
+    ...     transform=lambda texts: rows[[int(text) for text in texts]],
+    ...     backend="embmath.integrations.txtai.Dense",
+    ... )
+    >>> embeddings.index(["0", "1", "2"])
+    >>> embeddings.search("1", 1)
+    [(1, 1.0)]
     """
 
     def __init__(self, config: dict[str, Any]) -> None:

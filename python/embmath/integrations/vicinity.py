@@ -24,11 +24,13 @@ class EmbmathBackend(AbstractBackend[BasicArgs]):
 
     Examples
     --------
-    ::
-
-        from embmath.integrations.vicinity import EmbmathBackend
-
-        vicinity = Vicinity(items, EmbmathBackend.from_vectors(vectors, metric="cosine"))
+    >>> import numpy as np
+    >>> from vicinity import Vicinity
+    >>> from embmath.integrations.vicinity import EmbmathBackend
+    >>> backend = EmbmathBackend.from_vectors(np.eye(3, dtype=np.float32), metric="cosine")
+    >>> vicinity = Vicinity(["x", "y", "z"], backend)
+    >>> [item for item, _ in vicinity.query(np.float32([0, 1, 0.5]), k=2)[0]]
+    ['y', 'z']
     """
 
     argument_class = BasicArgs
