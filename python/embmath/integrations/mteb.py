@@ -48,7 +48,7 @@ class EmbmathSearchIndex:
 
     def clear(self) -> None:
         """Forget all documents."""
-        self._index = Index(metric=self._metric)
+        self._index = Index(metric=self._metric, codes="int8")  # made at once, and searched once
         self._places: dict[str, int] = {}
 
     def add_documents(self, embeddings: Array, idxs: Sequence[str]) -> None:
