@@ -45,7 +45,17 @@ FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
-        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotated", "_rotation", "_runtime"),
+        *(
+            "_bits",
+            "_codes",
+            "_funnel",
+            "_index",
+            "_mmr",
+            "_quantize",
+            "_rotated",
+            "_rotation",
+            "_runtime",
+        ),
         *("_search", "_similarity", "_transform", "_types"),
     },
     "__main__": {"_cli"},
@@ -107,6 +117,7 @@ ALLOWED_IMPORTS = {
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
+    "_mmr": {"_arguments", "_arrays", "_core", "_similarity", "_types"},
     "_precisions": set(),
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_device", "_grids", "_precisions"}
     | {"_rotated", "_rotation", "_types"},
@@ -117,6 +128,14 @@ ALLOWED_IMPORTS = {
     "_search": {"_arguments", "_arrays", "_core", "_device", "_query", "_two_pass", "_types"},
     "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
+    "integrations/__init__": set(),
+    "integrations/_named_index": {"_index", "_mmr", "_types"},
+    "integrations/langchain": {"integrations/_named_index"},
+    "integrations/haystack": {"integrations/_named_index"},
+    "integrations/llama_index": {"integrations/_named_index"},
+    "integrations/mteb": {"_index", "_search", "_types"},
+    "integrations/txtai": {"_index", "_runtime", "_types"},
+    "integrations/vicinity": {"_index", "_types"},
     "_torch_native/__init__": set(),
     "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
     "_torch_native/bounds": set(),
@@ -225,7 +244,8 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn", "torch")
+    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn")
+    rooms += ("integrations", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)
