@@ -42,6 +42,28 @@ ALLOWED_CUDA_INCLUDES = {
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
+# Module of compat/sentence_transformers -> modules of that room, and outside, that it may import.
+SENTENCE_TRANSFORMERS: dict[str, tuple[set[str], set[str]]] = {
+    "__init__": (
+        {"code_search", "communities", "corpus_index", "maxsim", "metrics", "mining"}
+        | {"patching", "quantization", "retrieval", "similarity"},
+        set(),
+    ),
+    "code_search": ({"corpus_index", "foreign_index", "quantization", "retrieval"}, {"_types"}),
+    "communities": ({"inputs"}, set()),
+    "corpus_index": ({"quantization"}, {"_types"}),
+    "foreign_index": ({"corpus_index"}, {"_types"}),
+    "inputs": (set(), set()),
+    "maxsim": ({"inputs", "tokens"}, {"torch"}),
+    "metrics": ({"inputs", "maxsim", "similarity"}, {"_types"}),
+    "mining": ({"inputs", "metrics", "retrieval", "similarity"}, set()),
+    "patching": ({"metrics"}, set()),
+    "quantization": ({"inputs"}, {"torch"}),
+    "retrieval": ({"inputs", "metrics", "similarity"}, set()),
+    "similarity": ({"inputs"}, {"_types", "torch"}),
+    "tokens": ({"inputs"}, set()),
+}
+
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
@@ -164,6 +186,12 @@ ALLOWED_IMPORTS = {
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
+    "compat/__init__": set(),
+    **{
+        f"compat/sentence_transformers/{name}": outside
+        | {f"compat/sentence_transformers/{other}" for other in beside}
+        for name, (beside, outside) in SENTENCE_TRANSFORMERS.items()
+    },
     "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
     | {"torch/modules", "torch/ops"},
     "torch/autograd": {"torch/gradients"},
@@ -245,7 +273,7 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 def test_every_module_has_its_place() -> None:
     rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn")
-    rooms += ("integrations", "torch")
+    rooms += ("compat/sentence_transformers", "integrations", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)
