@@ -6,6 +6,8 @@ import functools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import embmath as em
 import reference
@@ -107,6 +109,38 @@ def test_paraphrases(theirs, rows, name, max_pairs, top_k):
         np.testing.assert_allclose([p[0] for p in mine], [p[0] for p in wanted], atol=TOLERANCE)
         assert len({(i, j) for _, i, j in mine} ^ {(i, j) for _, i, j in wanted}) <= len(mine) // 99
         assert all(i < j for _, i, j in mine)
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=2, max_size=14),
+    max_pairs=st.integers(1, 100),
+    top_k=st.integers(1, 15),
+)
+def test_paraphrases_by_definition(rows, max_pairs, top_k):
+    x = np.array(rows, np.float32)
+    near = reference.search(x, x, min(top_k, len(x) - 1), "dot", exclude_self=True)
+    pairs = {
+        (-score, *sorted((i, j)))
+        for i, (values, indices) in enumerate(zip(*near, strict=True))
+        for score, j in zip(values.tolist(), indices.tolist(), strict=True)
+    }
+    wanted = [[-score, i, j] for score, i, j in sorted(pairs)][:max_pairs]
+    found = ours.paraphrase_mining_embeddings(
+        x, max_pairs=max_pairs, top_k=top_k, score_function=ours.dot_score
+    )
+    assert found == wanted
+
+
+@given(
+    rows=st.lists(st.tuples(*[st.integers(-1, 2)] * 3), min_size=1, max_size=12),
+    k=st.integers(0, 14),
+)
+def test_search_by_definition(rows, k):
+    x = np.array(rows, np.int8)
+    found = ours.semantic_search(x, x, top_k=k, score_function=ours.dot_score)
+    wanted = reference.search(x, x, k, "dot") if k else None
+    assert st_helpers.ids(found) == (wanted.indices.tolist() if wanted else [[]] * len(x))
+    assert st_helpers.scores(found) == (wanted.values.tolist() if wanted else [[]] * len(x))
 
 
 def test_few_paraphrases(theirs, rows):
