@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CPP, PACKAGE, BINDINGS = ROOT / "cpp", ROOT / "python" / "embmath", ROOT / "python" / "bindings"
+CUDA = ROOT / "cuda"
 
 # Room -> what its files may include (path prefixes), besides files of the room itself.
 ALLOWED_INCLUDES = {
@@ -29,6 +30,14 @@ ALLOWED_INCLUDES = {
     "engine": ("core/", "kernel/table.hpp", "runtime/", "embmath/"),
     "api": ("core/", "dispatch/registry.hpp", "engine/", "runtime/", "embmath/"),
     "bindings": ("embmath/", "pybind11/"),
+}
+# The same below cuda/, where "core/" and "embmath/types.hpp" are those of cpp/.
+ALLOWED_CUDA_INCLUDES = {
+    "include": (),
+    "emulator": ("core/dtype.hpp",),
+    "device": ("core/", "embmath/types.hpp", "emulator/", "kernel/shapes.cuh"),
+    "kernel": ("core/", "device/", "embmath/types.hpp"),
+    "launch": ("core/", "device/target.cuh", "kernel/", "embmath/cuda.h"),
 }
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
@@ -58,8 +67,10 @@ ALLOWED_IMPORTS = {
     "_bson": set(),
     "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
-    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_device"}
-    | {"_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_decode", "_codes_file"}
+    | {"_codes_given", "_device", "_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes_decode": {"_arrays", "_code_rows", "_core", "_grids", "_precisions", "_types"},
+    "_codes_given": {"_arguments", "_arrays", "_grids", "_precisions", "_rotated"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_rotated", "_rotation"}
     | {"_types"},
     "compat/__init__": set(),
@@ -84,7 +95,15 @@ ALLOWED_IMPORTS = {
     "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
-    "_index": {"_arguments", "_arrays", "_core", "_index_codes", "_index_file", "_rotation"}
+    "_index": {
+        "_arguments",
+        "_arrays",
+        "_core",
+        "_device",
+        "_index_codes",
+        "_index_file",
+        "_rotation",
+    }
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
@@ -103,12 +122,15 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
-    "_torch_native/eager": set(),
+    "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/foreign": {"_arrays"},
+    "_torch_native/index": {"_arguments", "_types"}
+    | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
     "_torch_native/kernels": {"_device", "_torch_native/problem"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
@@ -164,6 +186,20 @@ def test_includes_run_one_way(path: Path) -> None:
             continue
         is_own = name.startswith(own) and (own or "/" not in name)
         assert is_own or name.startswith(ALLOWED_INCLUDES[room]), f"{room} may not include {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in CUDA.rglob("*") if p.suffix in {".h", ".hpp", ".cpp", ".cuh", ".cu"}),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_cuda_includes_run_one_way(path: Path) -> None:
+    parts = path.relative_to(CUDA).parts
+    room = parts[1] if parts[0] == "src" else parts[0]
+    for kind, name in includes(path):
+        if kind == '"':
+            allowed = (room + "/", *ALLOWED_CUDA_INCLUDES[room])
+            assert name.startswith(allowed), f"{room} may not include {name}"
 
 
 def test_intrinsics_live_in_isa_only() -> None:
