@@ -277,6 +277,30 @@ def top_k(x: Any, k: int, /, *, axis: int = -1, mode: str = "largest") -> TopK:
     return TopK(np.take_along_axis(x, indices, axis=axis), indices)
 
 
+def mmr(
+    query: Any, candidates: Any, k: int, lambda_mult: float = 0.5, metric: str = "cosine"
+) -> TopK:
+    """The definition of maximal marginal relevance: all similarities to all chosen, every time."""
+    c = rows(candidates)
+    relevance = similarity(query, c, metric)[0]
+    values: list[float] = []
+    chosen: list[int] = []
+    for _ in range(min(k, len(c))):
+        best, best_rank, best_value = -1, -np.inf, 0.0
+        for i in range(len(c)):
+            if i in chosen:
+                continue
+            value = lambda_mult * float(relevance[i])
+            if chosen:
+                value -= (1 - lambda_mult) * float(similarity(c[i], c[chosen], metric).max())
+            rank = value if chosen else float(relevance[i])
+            if rank > best_rank:
+                best, best_rank, best_value = i, rank, value
+        values.append(best_value)
+        chosen.append(best)
+    return TopK(np.array(values), np.array(chosen, np.int64))
+
+
 def _unit_rows(x: Array, eps: float) -> Array:
     wide = x.astype(np.float64)
     with np.errstate(all="ignore"):

@@ -42,10 +42,42 @@ ALLOWED_CUDA_INCLUDES = {
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
 
+# Module of compat/sentence_transformers -> modules of that room, and outside, that it may import.
+SENTENCE_TRANSFORMERS: dict[str, tuple[set[str], set[str]]] = {
+    "__init__": (
+        {"code_search", "communities", "corpus_index", "maxsim", "metrics", "mining"}
+        | {"patching", "quantization", "retrieval", "similarity"},
+        set(),
+    ),
+    "code_search": ({"corpus_index", "foreign_index", "quantization", "retrieval"}, {"_types"}),
+    "communities": ({"inputs"}, set()),
+    "corpus_index": ({"quantization"}, {"_types"}),
+    "foreign_index": ({"corpus_index"}, {"_types"}),
+    "inputs": (set(), set()),
+    "maxsim": ({"inputs", "tokens"}, {"torch"}),
+    "metrics": ({"inputs", "maxsim", "similarity"}, {"_types"}),
+    "mining": ({"inputs", "metrics", "retrieval", "similarity"}, set()),
+    "patching": ({"metrics"}, set()),
+    "quantization": ({"inputs"}, {"torch"}),
+    "retrieval": ({"inputs", "metrics", "similarity"}, set()),
+    "similarity": ({"inputs"}, {"_types", "torch"}),
+    "tokens": ({"inputs"}, set()),
+}
+
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
     "__init__": {
-        *("_bits", "_codes", "_funnel", "_index", "_quantize", "_rotated", "_rotation", "_runtime"),
+        *(
+            "_bits",
+            "_codes",
+            "_funnel",
+            "_index",
+            "_mmr",
+            "_quantize",
+            "_rotated",
+            "_rotation",
+            "_runtime",
+        ),
         *("_search", "_similarity", "_transform", "_types"),
     },
     "__main__": {"_cli"},
@@ -107,6 +139,7 @@ ALLOWED_IMPORTS = {
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
+    "_mmr": {"_arguments", "_arrays", "_core", "_similarity", "_types"},
     "_precisions": set(),
     "_quantize": {"_arguments", "_arrays", "_codes", "_core", "_device", "_grids", "_precisions"}
     | {"_rotated", "_rotation", "_types"},
@@ -117,6 +150,14 @@ ALLOWED_IMPORTS = {
     "_search": {"_arguments", "_arrays", "_core", "_device", "_query", "_two_pass", "_types"},
     "_similarity": {"_arguments", "_arrays", "_code_rows", "_core", "_device", "_types"},
     "_two_pass": {"_arguments", "_certificate", "_code_rows", "_core", "_query", "_types"},
+    "integrations/__init__": set(),
+    "integrations/_named_index": {"_index", "_mmr", "_types"},
+    "integrations/langchain": {"integrations/_named_index"},
+    "integrations/haystack": {"integrations/_named_index"},
+    "integrations/llama_index": {"integrations/_named_index"},
+    "integrations/mteb": {"_index", "_search", "_types"},
+    "integrations/txtai": {"_index", "_runtime", "_types"},
+    "integrations/vicinity": {"_index", "_types"},
     "_torch_native/__init__": set(),
     "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
     "_torch_native/bounds": set(),
@@ -145,6 +186,11 @@ ALLOWED_IMPORTS = {
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
+    **{
+        f"compat/sentence_transformers/{name}": outside
+        | {f"compat/sentence_transformers/{other}" for other in beside}
+        for name, (beside, outside) in SENTENCE_TRANSFORMERS.items()
+    },
     "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
     | {"torch/modules", "torch/ops"},
     "torch/autograd": {"torch/gradients"},
@@ -225,7 +271,8 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn", "torch")
+    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn")
+    rooms += ("compat/sentence_transformers", "integrations", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)

@@ -16,6 +16,7 @@ from ._bits import pack_bits, pack_int4, unpack_bits, unpack_int4
 from ._codes import Codes, dequantize
 from ._funnel import funnel_search
 from ._index import Index
+from ._mmr import mmr
 from ._quantize import fit_ranges, quantize
 from ._rotated import RotatedGrid
 from ._rotation import Rotation, fit_rotation, random_rotation
@@ -70,6 +71,7 @@ __all__ = [
     "info",
     "isas",
     "metrics",
+    "mmr",
     "normalize",
     "pack_bits",
     "pack_int4",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from . import _arguments, _arrays, _code_rows, _core, _device
 from ._types import Array, DistanceMetric, SimilarityMetric
 
-_SIMILARITIES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
+SIMILARITIES = ("cosine", "dot", "euclidean", "sqeuclidean", "manhattan")
 _DISTANCES = ("cosine", "euclidean", "sqeuclidean", "manhattan", "hamming", "jaccard")
 
 
@@ -61,7 +61,7 @@ def similarity(
     array([[1. ],
            [0.8]], dtype=float32)
     """
-    _arguments.choice("metric", metric, _SIMILARITIES)
+    _arguments.choice("metric", metric, SIMILARITIES)
     return _matrix(a, b, dims, metric, False, out=out, threads=threads)
 
 
@@ -147,7 +147,7 @@ def similarity_pairwise(
     >>> em.similarity_pairwise(np.float32([[1, 0], [0, 1]]), np.float32([[2, 0], [1, 0]]))
     array([1., 0.], dtype=float32)
     """
-    _arguments.choice("metric", metric, _SIMILARITIES)
+    _arguments.choice("metric", metric, SIMILARITIES)
     return _pairs(a, b, dims, metric, False, out=out, threads=threads)
 
 
