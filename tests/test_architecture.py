@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CPP, PACKAGE, BINDINGS = ROOT / "cpp", ROOT / "python" / "embmath", ROOT / "python" / "bindings"
+CUDA = ROOT / "cuda"
 
 # Room -> what its files may include (path prefixes), besides files of the room itself.
 ALLOWED_INCLUDES = {
@@ -30,8 +31,38 @@ ALLOWED_INCLUDES = {
     "api": ("core/", "dispatch/registry.hpp", "engine/", "runtime/", "embmath/"),
     "bindings": ("embmath/", "pybind11/"),
 }
+# The same below cuda/, where "core/" and "embmath/types.hpp" are those of cpp/.
+ALLOWED_CUDA_INCLUDES = {
+    "include": (),
+    "emulator": ("core/dtype.hpp",),
+    "device": ("core/", "embmath/types.hpp", "emulator/", "kernel/shapes.cuh"),
+    "kernel": ("core/", "device/", "embmath/types.hpp"),
+    "launch": ("core/", "device/target.cuh", "kernel/", "embmath/cuda.h"),
+}
 # What is compiled with AVX flags sees no STL: its inline functions would leak into baseline code.
 FREESTANDING = {"cstddef", "cstdint", "concepts", "immintrin.h"}
+
+# Module of compat/sentence_transformers -> modules of that room, and outside, that it may import.
+SENTENCE_TRANSFORMERS: dict[str, tuple[set[str], set[str]]] = {
+    "__init__": (
+        {"code_search", "communities", "corpus_index", "maxsim", "metrics", "mining"}
+        | {"patching", "quantization", "retrieval", "similarity"},
+        set(),
+    ),
+    "code_search": ({"corpus_index", "foreign_index", "quantization", "retrieval"}, {"_types"}),
+    "communities": ({"inputs"}, set()),
+    "corpus_index": ({"quantization"}, {"_types"}),
+    "foreign_index": ({"corpus_index"}, {"_types"}),
+    "inputs": (set(), set()),
+    "maxsim": ({"inputs", "tokens"}, {"torch"}),
+    "metrics": ({"inputs", "maxsim", "similarity"}, {"_types"}),
+    "mining": ({"inputs", "metrics", "retrieval", "similarity"}, set()),
+    "patching": ({"metrics"}, set()),
+    "quantization": ({"inputs"}, {"torch"}),
+    "retrieval": ({"inputs", "metrics", "similarity"}, set()),
+    "similarity": ({"inputs"}, {"_types", "torch"}),
+    "tokens": ({"inputs"}, set()),
+}
 
 # Python module -> package modules it may import.
 ALLOWED_IMPORTS = {
@@ -68,14 +99,43 @@ ALLOWED_IMPORTS = {
     "_bson": set(),
     "_certificate": {"_arrays", "_types"},
     "_code_rows": {"_arrays", "_core", "_grids", "_precisions", "_types"},
-    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_file", "_core", "_device"}
-    | {"_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes": {"_arguments", "_arrays", "_bson", "_code_rows", "_codes_decode", "_codes_file"}
+    | {"_codes_given", "_device", "_grids", "_precisions", "_rotated", "_rotation", "_types"},
+    "_codes_decode": {"_arrays", "_code_rows", "_core", "_grids", "_precisions", "_types"},
+    "_codes_given": {"_arguments", "_arrays", "_grids", "_precisions", "_rotated"},
     "_codes_file": {"_arguments", "_arrays", "_files", "_precisions", "_rotated", "_rotation"}
     | {"_types"},
+    "compat/__init__": set(),
+    "compat/faiss/__init__": {
+        *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
+        *(f"compat/faiss/{name}" for name in ("index", "scalar_quantizer", "selectors")),
+    },
+    "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
+    "compat/faiss/files": {"_files"}
+    | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")},
+    "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
+    "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
+    "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
+    "compat/faiss/index": {f"compat/faiss/{name}" for name in ("files", "selectors", "stores")},
+    "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
+    "compat/faiss/selectors": set(),
+    "compat/faiss/stores": set(),
+    "compat/scipy": set(),
+    "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
+    "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},
+    "compat/sklearn/pairwise": set(),
     "_device": set(),
     "_funnel": {"_arguments", "_arrays", "_search", "_types"},
     "_grids": {"_arguments", "_arrays", "_bits", "_core", "_precisions", "_types"},
-    "_index": {"_arguments", "_arrays", "_core", "_index_codes", "_index_file", "_rotation"}
+    "_index": {
+        "_arguments",
+        "_arrays",
+        "_core",
+        "_device",
+        "_index_codes",
+        "_index_file",
+        "_rotation",
+    }
     | {"_search", "_types"},
     "_index_codes": {"_arguments", "_arrays", "_core", "_rotation"},
     "_index_file": {"_arguments", "_core", "_files", "_rotation", "_types"},
@@ -103,12 +163,15 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
     | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
-    "_torch_native/eager": set(),
+    "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
+    "_torch_native/foreign": {"_arrays"},
+    "_torch_native/index": {"_arguments", "_types"}
+    | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
     "_torch_native/kernels": {"_device", "_torch_native/problem"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
@@ -123,6 +186,12 @@ ALLOWED_IMPORTS = {
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
+    "compat/__init__": set(),
+    **{
+        f"compat/sentence_transformers/{name}": outside
+        | {f"compat/sentence_transformers/{other}" for other in beside}
+        for name, (beside, outside) in SENTENCE_TRANSFORMERS.items()
+    },
     "torch/__init__": {f"torch/{n}" for n in ("autograd", "batching", "fakes", "functions")}
     | {"torch/modules", "torch/ops"},
     "torch/autograd": {"torch/gradients"},
@@ -166,6 +235,20 @@ def test_includes_run_one_way(path: Path) -> None:
         assert is_own or name.startswith(ALLOWED_INCLUDES[room]), f"{room} may not include {name}"
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in CUDA.rglob("*") if p.suffix in {".h", ".hpp", ".cpp", ".cuh", ".cu"}),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_cuda_includes_run_one_way(path: Path) -> None:
+    parts = path.relative_to(CUDA).parts
+    room = parts[1] if parts[0] == "src" else parts[0]
+    for kind, name in includes(path):
+        if kind == '"':
+            allowed = (room + "/", *ALLOWED_CUDA_INCLUDES[room])
+            assert name.startswith(allowed), f"{room} may not include {name}"
+
+
 def test_intrinsics_live_in_isa_only() -> None:
     for path in sources(CPP) + sources(BINDINGS):
         if room_of(path) != "isa":
@@ -189,7 +272,8 @@ def test_python_imports_run_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    rooms = ("", "_files", "_torch_native", "integrations", "torch")
+    rooms = ("", "_files", "_torch_native", "compat", "compat/faiss", "compat/sklearn")
+    rooms += ("compat/sentence_transformers", "integrations", "torch")
     modules = [path for room in rooms for path in (PACKAGE / room).glob("*.py")]
     names = {p.relative_to(PACKAGE).with_suffix("").as_posix() for p in modules}
     assert names == set(ALLOWED_IMPORTS)

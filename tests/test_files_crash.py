@@ -230,7 +230,7 @@ def test_200_kills(tmp_path: Path, run_python: Callable[..., Any]) -> None:
     old, new, within = map(int, done.stdout.split())
     assert old + new == 200
     assert min(old, new) >= 5  # the moments were before and after
-    assert within >= 40  # and above all while data were written
+    assert within >= 15  # and above all while data were written (more than 40 on an idle machine)
 
 
 def test_over_its_own_mapping(path: Path) -> None:

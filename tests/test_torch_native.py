@@ -541,3 +541,35 @@ class TestDispatch:
         monkeypatch.setattr(_arrays, "DEVICES", ("cpu",))
         with pytest.raises(error, match=text):
             call(x)
+
+
+class TestForeignArrays:
+    """CuPy's and JAX's arrays, in the shape of a library whose arrays lie in this memory."""
+
+    @pytest.fixture
+    def xp(self, monkeypatch):
+        monkeypatch.setattr(_arrays, "DLPACK_DEVICES", (1,))
+        return pytest.importorskip("array_api_strict")
+
+    def test_come_back_to_their_library(self, xp, rng):
+        x = normal(rng, 50, 8)
+        found = em.search(xp.asarray(x[:3]), xp.asarray(x), 4)
+        wanted = em.search(x[:3], x, 4)
+        for part, other in zip(found, wanted, strict=True):
+            assert type(part) is type(xp.asarray(x))
+            np.testing.assert_array_equal(np.asarray(part), other)
+        unit = em.normalize(xp.asarray(x))
+        assert type(unit) is type(xp.asarray(x))
+        np.testing.assert_array_equal(np.asarray(unit), em.normalize(x))
+
+    def test_mix_with_tensors_of_the_same_device(self, xp, rng):
+        x = normal(rng, 20, 5)
+        found = em.range_search(xp.asarray(x), torch.from_numpy(x), 0.3)
+        for part, other in zip(found, em.range_search(x, x, 0.3), strict=True):
+            np.testing.assert_array_equal(np.asarray(part), other)
+
+    def test_of_no_device_at_all_are_read_as_before(self, xp, rng, monkeypatch):
+        monkeypatch.setattr(_arrays, "DLPACK_DEVICES", (2,))
+        x = normal(rng, 20, 5)
+        found = em.search(xp.asarray(x), xp.asarray(x), 2)
+        assert type(found.indices) is type(xp.asarray(x))

@@ -111,6 +111,7 @@ PYBIND11_MODULE(_cuda, m) {
         .def("select_tile", &Search::select_tile, py::arg("at"), py::arg("products"), py::arg("ld"), py::arg("first"), py::arg("n"))
         .def("close_tiles", &Search::close_tiles, py::arg("at"));
     m.def("prepare", [](int device) { check(embmath_cuda_prepare(device)); }, py::arg("device"));
+    m.def("most_results", &embmath_cuda_most_results, py::arg("device"));
     m.def("plane_bytes", &embmath_cuda_plane_bytes, py::arg("n_rows"), py::arg("n_cols"));
     m.def(
         "make_plane",

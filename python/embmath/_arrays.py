@@ -106,20 +106,30 @@ def _is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-# Where tensors stay: those with float64, which canonical scores are made of.
+# Where arrays stay: devices with float64, which canonical scores are made of; by Torch's names and
+# DLPack's numbers.
 DEVICES = ("cuda",)
+DLPACK_DEVICES = (2,)
 
 
 def is_on_device(*values: Any) -> bool:
-    """Whether any of these is a tensor, or codes made of one, that is not in this memory."""
-    torch = sys.modules.get("torch")
-    if torch is None:
+    """Whether any of these is an array, or codes made of one, that is not in this memory."""
+    return any(map(_is_elsewhere, values))
+
+
+def _is_elsewhere(value: Any) -> bool:
+    found = value.data if isinstance(value, Coded) else value
+    if isinstance(found, np.ndarray):
         return False
-    for value in values:
-        found = value.data if isinstance(value, Coded) else value
-        if isinstance(found, torch.Tensor) and found.device.type in DEVICES:
-            return True
-    return False
+    if _is_tensor(found):
+        return found.device.type in DEVICES
+    return is_foreign(found) and found.__dlpack_device__()[0] in DLPACK_DEVICES
+
+
+def is_foreign(value: Any) -> bool:
+    """Whether this is an array of neither NumPy nor Torch that tells its device."""
+    is_known = isinstance(value, (np.ndarray, Coded)) or _is_tensor(value)
+    return not is_known and hasattr(value, "__dlpack_device__")
 
 
 def _as_is(out: NDArray) -> NDArray:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from . import _arguments, _arrays, _bson, _code_rows, _core, _device, _grids
+from . import _arguments, _arrays, _bson, _code_rows, _codes_decode, _codes_given, _device, _grids
 from ._precisions import FLIPS, FLOATS, PRECISIONS
 from ._rotated import RotatedGrid
 from ._rotation import Rotation
@@ -180,7 +180,8 @@ class Codes(Coded):
             _grids.reject_given(name, given)
             _grids.check_layout(name, layout, 0)
             _grids.check_signedness(name, signedness)
-            return _on_grid(cls, precision, source, data, dim, grid, step, offset)
+            fields = _codes_given.on_rotated_grid(source, dim, grid, step, offset)
+            return cls(data, precision=precision, **fields)
         _grids.reject_given(name, {"grid": grid, "offset": offset})
         columns = kind.dim(width) if dim is None else _arguments.integer("dim", dim, at_least=0)
         if kind.width(columns) != width:
@@ -188,15 +189,13 @@ class Codes(Coded):
                 f"dim: {columns} dimensions of {name} take {kind.width(columns)} columns, "
                 f"got data with {width}"
             )
-        codes = cls(
-            data,
-            columns,
-            precision,
-            bits=_grids.check_bits(name, bits),
-            layout=_grids.check_layout(name, layout, columns),
-            signedness=_grids.check_signedness(name, signedness, source.dtype),
+        width = _grids.check_bits(name, bits)
+        order = _grids.check_layout(name, layout, columns)
+        signs = _grids.check_signedness(name, signedness, source.dtype)
+        fields = _codes_given.on_uniform_grid(
+            name, width, columns, source, ranges, minimum, step, scope, rounding
         )
-        return _with_grid(codes, source, ranges, minimum, step, scope, rounding)
+        return cls(data, columns, precision, bits=width, layout=order, signedness=signs, **fields)
 
     @classmethod
     def from_bson(cls, vectors: Any) -> "Codes":
@@ -449,7 +448,9 @@ class Codes(Coded):
         return f"<embmath.Codes: {rows} x {self.dim}, {self.precision}{how}, {size}>"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        stored = _arrays.as_embeddings(_memory(self.data), PRECISIONS[self.precision].dtypes[0])
+        stored = _arrays.as_embeddings(
+            _codes_decode.memory(self.data), PRECISIONS[self.precision].dtypes[0]
+        )
         result = stored if dtype is None else stored.astype(dtype, copy=False)
         if copy is False and result is not stored:
             raise ValueError(f"copy: codes are {stored.dtype}, {dtype} needs a copy")
@@ -525,116 +526,8 @@ def dequantize(
     workers = _arguments.threads(threads)
     if _arrays.is_on_device(codes):
         return _device.backend().dequantize(codes, name, is_centered, out)
-    source = _read_data(codes)
-    rows = _arrays.as_rows(source)
-    target = _arrays.allocate_like(out, codes.shape, name, source)
-    kind = PRECISIONS[codes.precision].kind
-    if kind == "bits":
-        flip = FLIPS[codes.signedness]
-        _core.unpack_bits(rows.typed, codes.dim, flip, name, workers, target)
-    elif kind == "float":
-        _core.convert(rows.typed, name, workers, target)
-    elif codes.grid is not None:
-        _restore(codes, codes.grid, name, workers, target)
-    else:
-        if codes.step is None or codes.scope is None:
-            raise ValueError("codes: cannot be decoded without ranges or a step (see from_data)")
-        minimum = None if codes.minimum is None else _numbers(codes.minimum)
-        around_zero = codes.precision == "int8" and minimum is None
-        form = _grids.code_format(
-            codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
-        )
-        place = (minimum, _numbers(codes.step), codes.scope, form, is_centered)
-        _core.dequantize(rows.typed, codes.dim, *place, name, workers, target)
-    return _arrays.wrap_as(source, target, name) if out is None else out
-
-
-def _restore(
-    codes: Codes, grid: RotatedGrid, dtype: str, workers: int, target: npt.NDArray[Any]
-) -> None:
-    rows = _code_rows.read("codes", codes, "dot")
-    numbers = target.reshape(rows.n_rows, codes.dim)
-    if dtype != "float32":
-        numbers = _arrays.allocate(numbers.shape, np.float32)
-    grid.restore(rows.typed, numbers, workers)
-    if dtype != "float32":
-        _core.convert((numbers, "float32"), dtype, workers, target)
-
-
-def _on_grid(
-    make: type[Codes],
-    precision: Precision,
-    source: _arrays.Input,
-    data: Array,
-    dim: int | None,
-    grid: object,
-    step: object,
-    offset: object,
-) -> Codes:
-    if not isinstance(grid, RotatedGrid):
-        raise TypeError(f"grid: expected a RotatedGrid, got {type(grid).__name__}")
-    columns = grid.rotation.d
-    if dim is not None and _arguments.integer("dim", dim, at_least=0) != columns:
-        raise ValueError(f"dim: expected {columns} like the rotation, got {dim}")
-    width = _arrays.as_rows(source).n_cols
-    if width != grid.row_bytes:
-        raise ValueError(f"data: expected {grid.row_bytes} columns like the grid, got {width}")
-    numbers = {}
-    for name, value in {"step": step, "offset": offset}.items():
-        if value is None:
-            raise ValueError(f"{name}: expected one per row, got none")
-        numbers[name] = _grids.row_numbers(name, value, source)
-    return make(data, columns, precision, scope="row", grid=grid, **numbers)
+    return _codes_decode.decode(codes, name, is_centered, workers, out)
 
 
 def _size(n_bytes: int) -> str:
     return f"{n_bytes} bytes" if n_bytes < 2**16 else f"{n_bytes / 2**20:.1f} MiB"
-
-
-def _with_grid(
-    codes: Codes,
-    source: _arrays.Input,
-    ranges: Any,
-    minimum: Any,
-    step: Any,
-    scope: Any,
-    rounding: Any,
-) -> Codes:
-    name, dim = codes.precision, codes.dim
-    if PRECISIONS[name].kind != "scalar":
-        given = {"ranges": ranges, "minimum": minimum, "step": step, "scope": scope}
-        _grids.reject_given(name, given | {"rounding": rounding})
-        return codes
-    if scope is not None:
-        scope = _arguments.choice("scope", scope, _grids.SCOPES)
-    grid: dict[str, Any] = {}
-    if ranges is not None:
-        if minimum is not None or step is not None:
-            raise ValueError("ranges: expected ranges, or minimum and step, got both")
-        limits = _grids.read_ranges(ranges, dim)
-        found = _grids.on_ranges(limits, dim, scope)
-        levels = _grids.levels_of(name, codes.bits, around_zero=False)
-        grid = _grids.ranges_grid(limits, found, levels, source)
-    elif step is not None:
-        grid = _grids.given_grid(name, dim, source, minimum, step, scope)
-    elif minimum is not None:
-        raise ValueError("minimum: expected a step beside it, got none")
-    around_zero = grid.get("minimum") is None
-    rule = "nearest" if around_zero or grid["scope"] == "row" else "floor"
-    if rounding is not None:
-        rule = _arguments.choice("rounding", rounding, _grids.ROUNDINGS)
-    return replace(codes, rounding=rule, **grid)  # type: ignore[arg-type]
-
-
-def _read_data(codes: Codes) -> _arrays.Input:
-    stored = PRECISIONS[codes.precision].dtypes
-    source = _arrays.read("codes", codes.data, (*stored, "uint16"))
-    return source._replace(dtype="bfloat16") if source.dtype == "uint16" else source
-
-
-def _memory(array: Array) -> npt.NDArray[Any]:
-    return _arrays.read("data", array, (*_arrays.EMBEDDING_DTYPES, "uint16")).array
-
-
-def _numbers(array: Array) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(_memory(array)).reshape(-1)

@@ -22,6 +22,12 @@ def backend() -> Any:
     return _state["backend"]
 
 
+def index() -> Any:
+    """The class of an index on a device."""
+    backend()
+    return importlib.import_module("embmath._torch_native.index").DeviceIndex
+
+
 def report(reason: str) -> None:
     """Say why Torch operations do what kernels could."""
     _log.warning(

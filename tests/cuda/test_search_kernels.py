@@ -160,9 +160,9 @@ def test_threads_in_another_order(kernels, rng, seed, monkeypatch):
 
 def test_refusals(kernels, rng):
     q, x = np.float32(rng.standard_normal((2, 8))), np.float32(rng.standard_normal((9, 8)))
-    with pytest.raises(ValueError, match="k from 1 to 16384"):
+    with pytest.raises(ValueError, match="k from 1 to most_results"):
         kernels.search(q, x, 0)
-    with pytest.raises(ValueError, match="k from 1 to 16384"):
+    with pytest.raises(ValueError, match="k from 1 to most_results"):
         kernels.search(q, x, 16385)
     with pytest.raises(ValueError, match="columns"):
         kernels.search(q[:, :7], x, 1)

@@ -46,6 +46,9 @@ typedef struct {
 /* Loads every kernel and allows it the shared memory that it needs. */
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_prepare(int device);
 
+/* The largest k that a device sorts: 16384, 8192 where shared memory is short. */
+EMBMATH_CUDA_API int64_t embmath_cuda_most_results(int device);
+
 /* Rows as float16 with what their certificate needs, kept for many searches by one metric. */
 EMBMATH_CUDA_API size_t embmath_cuda_plane_bytes(int64_t n_rows, int64_t n_cols);
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_make_plane(const embmath_rows* rows, embmath_metric metric, void* plane,
@@ -65,7 +68,7 @@ typedef struct {
     const void* plane;    /* of the corpus, by the same metric; NULL: made block by block */
     int32_t metric;
     int32_t plan;
-    int64_t k;           /* 1 to 16384 */
+    int64_t k;           /* 1 to embmath_cuda_most_results() */
     const uint8_t* mask; /* 1: the row may be returned; NULL: all may */
     int64_t mask_stride; /* bytes from one query's mask to the next; 0: one for all */
     int64_t self;        /* query i does not return row self + i; -1: none is excluded */

@@ -5,6 +5,7 @@
 #include "device/score.cuh"
 #include "device/shortlist.cuh"
 #include "kernel/arguments.cuh"
+#include "kernel/finish_shared.cuh"
 #include "kernel/shapes.cuh"
 
 namespace embmath::cuda {
@@ -53,12 +54,6 @@ struct FinishArgs {
     Lists lists;
     std::int64_t* indices;  // [query][k]
     std::uint32_t sort_size;  // a power of two, at least k
-};
-
-// Shared memory: FinishShared, then sort_size keys.
-struct alignas(16) FinishShared {
-    SettleScratch scratch;
-    unsigned count;
 };
 
 // Descending, by the whole block; `size` is a power of two.

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernel/finish_shared.cuh"
 #include "kernel/match_shared.cuh"
 #include "launch/device.hpp"
 #include "launch/plane.hpp"
@@ -42,13 +43,19 @@ std::int64_t round_up_to(std::int64_t value, std::int64_t multiple) { return (va
 
 }  // namespace
 
-embmath_cuda_status check(const embmath_search& search) {
+std::int64_t most_results(int device) {
+    std::int64_t k = std::int64_t{1} << 14;
+    while (k > 1 && finish_bytes(k) > shared_bytes(device)) k /= 2;
+    return k;
+}
+
+embmath_cuda_status check(const embmath_search& search, int device) {
     for (const embmath_rows* rows : {&search.queries, &search.corpus}) {
         if (const embmath_cuda_status status = check_rows(*rows); status != EMBMATH_CUDA_OK) return status;
     }
     if (search.queries.dtype != EMBMATH_F32) return EMBMATH_CUDA_BAD_DTYPE;
     if (search.metric < EMBMATH_COSINE || search.metric > EMBMATH_SQEUCLIDEAN) return EMBMATH_CUDA_BAD_METRIC;
-    if (search.k < 1 || search.k > kMostK || search.queries.n_cols != search.corpus.n_cols) return EMBMATH_CUDA_BAD_SIZE;
+    if (search.k < 1 || search.k > most_results(device) || search.queries.n_cols != search.corpus.n_cols) return EMBMATH_CUDA_BAD_SIZE;
     return EMBMATH_CUDA_OK;
 }
 

@@ -84,7 +84,7 @@ const char* embmath_cuda_message(embmath_cuda_status status) {
         case EMBMATH_CUDA_OK: return "done";
         case EMBMATH_CUDA_BAD_DTYPE: return "dtype: expected float16, bfloat16 or float32 (queries: float32)";
         case EMBMATH_CUDA_BAD_METRIC: return "metric: expected cosine, dot, euclidean or sqeuclidean";
-        case EMBMATH_CUDA_BAD_SIZE: return "shape: expected fewer than 2^32 - 1 rows, 1 to 2^20 columns, k from 1 to 16384";
+        case EMBMATH_CUDA_BAD_SIZE: return "shape: expected fewer than 2^32 - 1 rows, 1 to 2^20 columns, k from 1 to most_results";
         case EMBMATH_CUDA_SMALL_WORKSPACE: return "workspace: smaller than asked for";
         default: break;
     }

@@ -16,14 +16,6 @@ namespace embmath::cuda {
 
 namespace {
 
-unsigned sort_size(std::int64_t k) {
-    unsigned size = 2;
-    while (size < k) size *= 2;
-    return size;
-}
-
-std::size_t finish_bytes(std::int64_t k) { return sizeof(FinishShared) + sort_size(k) * sizeof(Key); }
-
 // One batch of queries on its way through the corpus: a sequence of launches.
 class Batch {
 public:
@@ -152,7 +144,7 @@ private:
 // Checks, cuts and carves; then `run` enqueues.
 template <class Run>
 embmath_cuda_status with_search(const embmath_search* search, void* workspace, std::size_t bytes, int device, const Run& run) {
-    if (const embmath_cuda_status status = check(*search); status != EMBMATH_CUDA_OK) return status;
+    if (const embmath_cuda_status status = check(*search, device); status != EMBMATH_CUDA_OK) return status;
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
     const SearchPlan plan = make_plan(*search, device);
@@ -186,7 +178,7 @@ using namespace embmath::cuda;
 extern "C" {
 
 embmath_cuda_status embmath_cuda_search_bytes(const embmath_search* search, int device, size_t* bytes) {
-    if (const embmath_cuda_status status = check(*search); status != EMBMATH_CUDA_OK) return status;
+    if (const embmath_cuda_status status = check(*search, device); status != EMBMATH_CUDA_OK) return status;
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
     carve(*search, make_plan(*search, device), nullptr, bytes);
@@ -233,6 +225,8 @@ embmath_cuda_status embmath_cuda_tiles_close(const embmath_search* search, void*
                       [&](const Batch& batch, const SearchPlan&, const SearchMemory&) { batch.close(); });
 }
 
+int64_t embmath_cuda_most_results(int device) { return most_results(device); }
+
 embmath_cuda_status embmath_cuda_prepare(int device) {
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
@@ -241,7 +235,7 @@ embmath_cuda_status embmath_cuda_prepare(int device) {
     if (status == EMBMATH_CUDA_OK && shared_bytes(device) >= sizeof(MatchShared<WideMatch>)) {
         status = allow_shared(&match<WideMatch>, sizeof(MatchShared<WideMatch>));
     }
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&finish, finish_bytes(kMostK));
+    if (status == EMBMATH_CUDA_OK) status = allow_shared(&finish, finish_bytes(most_results(device)));
     return status;
 }
 

@@ -6,7 +6,8 @@
 
 namespace embmath::cuda {
 
-inline constexpr std::int64_t kMostK = 16384;  // what finish() sorts in shared memory
+// What finish() sorts in the shared memory that a device has.
+std::int64_t most_results(int device);
 
 enum class Tile { narrow, medium, wide };
 
@@ -32,6 +33,6 @@ struct SearchMemory {
 
 SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes);
 
-embmath_cuda_status check(const embmath_search& search);
+embmath_cuda_status check(const embmath_search& search, int device);
 
 }  // namespace embmath::cuda

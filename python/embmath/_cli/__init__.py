@@ -1,4 +1,4 @@
-"""The command line: ``python -m embmath info | demo | search | index | quantize``."""
+"""The command line: ``python -m embmath info | demo | search | index | quantize | bench``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from embmath._cli import demo, index, info, quantize, search
+from embmath._cli import bench, demo, index, info, quantize, search
 from embmath._cli.errors import CliError
 
 EXIT_OK = 0
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, search, index, quantize, info):
+    for command in (demo, search, index, quantize, bench, info):
         command.add_parser(commands)
     return parser
 

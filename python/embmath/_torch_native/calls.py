@@ -22,6 +22,7 @@ from . import search as _search
 from . import tensors
 from . import transform as _transform
 from .eager import eager
+from .kernels import Plane
 from .problem import Asked, Problem
 from .tensors import BIT_METRICS, Rows
 
@@ -38,8 +39,9 @@ def search(
     is_padded: bool,
     asked: _arguments.Search,
     out: Any,
+    plane: Plane | None = None,
 ) -> TopK:
-    """See embmath.search."""
+    """See embmath.search; `plane`: codes of the corpus, where an index keeps them."""
     problem, memory = _problem(queries, corpus, metric, dims)
     n_queries, n_rows = problem.queries.n_rows, problem.corpus.n_rows
     available = max(n_rows - asked.options["exclude_self"], 0)
@@ -50,7 +52,7 @@ def search(
     inputs = [*memory, *([] if permitted is None else [permitted])]
     targets = tensors.outputs(out, (n_queries, wanted), dtypes, inputs)
     todo = _asked(problem, columns, permitted, asked)
-    values, indices = _search.top(problem, todo, asked.stats)
+    values, indices = _search.top(problem, todo, asked.stats, plane)
     if wanted > columns:
         worst = _order.missing(problem.score_dtype, problem.largest)
         pad = torch.nn.functional.pad

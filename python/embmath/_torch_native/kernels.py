@@ -13,7 +13,7 @@ _METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
 _DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
 _AUTO, _EXACT, _MATCH = range(3)
 _PLANS = {_AUTO: "kernels", _EXACT: "kernels, canonical", _MATCH: "kernels, float16"}
-_MOST_RESULTS, _MOST_ROWS = 2**14, 2**32 - 2
+_MOST_ROWS = 2**32 - 2
 # Chips whose matrix units are known to the bit: the bound on their error holds (half_bounds.hpp).
 _GENERATIONS = (8, 9, 10, 12)
 
@@ -52,7 +52,8 @@ def top(
     queries, rows = problem.queries.plain, problem.corpus.plain
     if queries is None or rows is None or not take(queries, rows, problem.metric):
         return None
-    if asked.k is None or not 0 < asked.k <= _MOST_RESULTS or not len(queries):
+    most = _module().most_results(problem.device.index or 0)
+    if asked.k is None or not 0 < asked.k <= most or not len(queries):
         return None
     queries = _contiguous(queries[:, : problem.n_numbers].float())
     rows = _contiguous(rows[:, : problem.n_numbers])

@@ -41,11 +41,16 @@ def check_nan(problem: Problem) -> None:
             )
 
 
-def top(problem: Problem, asked: Asked, stats: dict[str, Any] | None) -> tuple[Tensor, Tensor]:
+def top(
+    problem: Problem,
+    asked: Asked,
+    stats: dict[str, Any] | None,
+    plane: kernels.Plane | None = None,
+) -> tuple[Tensor, Tensor]:
     """Values and indices, (queries, k)."""
     if asked.reject_nan:
         check_nan(problem)
-    found = kernels.top(problem, asked, stats)
+    found = kernels.top(problem, asked, stats, plane)
     if found is not None:
         return found
     done = list(blocks(problem, asked))

@@ -1,0 +1,73 @@
+"""FAISS's exact indexes: the same calls and paddings, several times faster, without FAISS.
+
+    from embmath.compat import faiss  # was: import faiss
+
+Wherever a FAISS index goes as an argument (sentence-transformers ``corpus_index=``, datasets
+``custom_index=``, LangChain's ``FAISS`` store), these go too. Files are FAISS's own, both ways.
+Results are exact and the same on every machine: best first, lowest id first among equals.
+"""
+
+from .binary import IndexBinaryFlat
+from .files import deserialize_index, read_index, serialize_index, write_index
+from .files import deserialize_index as deserialize_index_binary
+from .files import read_index as read_index_binary
+from .files import serialize_index as serialize_index_binary
+from .files import write_index as write_index_binary
+from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
+from .functions import knn, knn_hamming, normalize_L2, pairwise_distances
+from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
+from .index import METRIC_INNER_PRODUCT, METRIC_L1, METRIC_L2, Index
+from .scalar_quantizer import IndexScalarQuantizer, ScalarQuantizer
+from .selectors import (
+    IDSelector,
+    IDSelectorAll,
+    IDSelectorAnd,
+    IDSelectorArray,
+    IDSelectorBatch,
+    IDSelectorBitmap,
+    IDSelectorNot,
+    IDSelectorOr,
+    IDSelectorRange,
+    IDSelectorXOr,
+    SearchParameters,
+)
+
+__all__ = [
+    "METRIC_INNER_PRODUCT",
+    "METRIC_L1",
+    "METRIC_L2",
+    "IDSelector",
+    "IDSelectorAll",
+    "IDSelectorAnd",
+    "IDSelectorArray",
+    "IDSelectorBatch",
+    "IDSelectorBitmap",
+    "IDSelectorNot",
+    "IDSelectorOr",
+    "IDSelectorRange",
+    "IDSelectorXOr",
+    "Index",
+    "IndexBinaryFlat",
+    "IndexBinaryIDMap",
+    "IndexBinaryIDMap2",
+    "IndexFlat",
+    "IndexFlatIP",
+    "IndexFlatL2",
+    "IndexIDMap",
+    "IndexIDMap2",
+    "IndexScalarQuantizer",
+    "ScalarQuantizer",
+    "SearchParameters",
+    "deserialize_index",
+    "deserialize_index_binary",
+    "knn",
+    "knn_hamming",
+    "normalize_L2",
+    "pairwise_distances",
+    "read_index",
+    "read_index_binary",
+    "serialize_index",
+    "serialize_index_binary",
+    "write_index",
+    "write_index_binary",
+]
