@@ -186,7 +186,6 @@ ALLOWED_IMPORTS = {
     "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
-    "compat/__init__": set(),
     **{
         f"compat/sentence_transformers/{name}": outside
         | {f"compat/sentence_transformers/{other}" for other in beside}
