@@ -60,7 +60,7 @@ def test_answers_of_the_in_memory_store(
         ]
 
 
-@pytest.mark.parametrize("lambda_mult", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("lambda_mult", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("k", [0, 1, 5, 30])
 def test_mmr_of_the_in_memory_store(
     ours: EmbmathVectorStore, theirs: InMemoryVectorStore, k: int, lambda_mult: float

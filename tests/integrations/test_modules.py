@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import embmath as em
+import reference
 from embmath.integrations._named_index import NamedIndex
 
 PEERS = {
@@ -63,6 +66,50 @@ def test_threads_share_a_store() -> None:
         for future in changes:
             future.result()
     assert store.names() == [f"stays {i}" for i in range(100)]
+
+
+names = st.lists(st.sampled_from("abcdefgh"), max_size=6)
+changes = st.lists(st.tuples(st.sampled_from(["put", "drop", "save"]), names), max_size=12)
+
+
+@settings(
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(changes=changes, metric=st.sampled_from(["cosine", "dot", "euclidean"]), seed=st.integers(0))
+def test_a_store_is_a_dict_of_rows(
+    tmp_path: Path, changes: list[tuple[str, list[str]]], metric: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    store, model = NamedIndex(metric), dict[str, Any]()
+    for kind, chosen in changes:
+        if kind == "put":
+            rows = rng.integers(-3, 4, (len(chosen), 5)).astype(np.float32)
+            store.put(chosen, rows)
+            model.update(zip(chosen, rows, strict=True))
+        elif kind == "drop":
+            store.drop(chosen)
+            model = {name: row for name, row in model.items() if name not in chosen}
+        else:
+            store.save(tmp_path / "store", None)
+            store = NamedIndex.load(tmp_path / "store")[0]
+        assert store.names() == list(model)
+        query = rng.standard_normal(5).astype(np.float32)
+        for keep in (None, "aceg".__contains__):
+            kept = [name for name in model if keep is None or keep(name)]
+            found = store.search(query, 4, keep)
+            assert len(found) == min(4, len(kept))
+            scores = {name: score(query, model[name], metric) for name in kept}
+            best = sorted(scores, key=lambda name: -scores[name])[:4]
+            np.testing.assert_allclose([s for _, s in found], [scores[n] for n in best], atol=1e-5)
+            np.testing.assert_allclose(
+                [s for _, s in found], [scores[n] for n, _ in found], atol=1e-5
+            )
+
+
+def score(query: Any, row: Any, metric: str) -> float:
+    if metric == "euclidean":
+        return -float(reference.distance(query[None], row[None], metric)[0, 0])
+    return float(reference.similarity(query[None], row[None], metric)[0, 0])
 
 
 def test_what_is_saved_belongs_together(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The vicinity backend gives what the basic backend gives."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

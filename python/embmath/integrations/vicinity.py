@@ -105,7 +105,7 @@ class EmbmathBackend(AbstractBackend[BasicArgs]):
         return cls(vectors, BasicArgs.load(path / "arguments.json"))
 
 
-def load(folder: str | Path) -> Vicinity[Any]:
+def load(folder: str | Path) -> "Vicinity[Any]":
     """``Vicinity.load`` with :class:`EmbmathBackend` in place of the basic one."""
     vicinity = Vicinity.load(folder)
     vicinity.backend = EmbmathBackend.load(Path(folder))
