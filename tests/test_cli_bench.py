@@ -31,10 +31,11 @@ def test_a_run(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("contender", contenders.CONTENDERS, ids=lambda each: each.name)
-def test_contenders_find_what_a_plain_search_finds(contender):
+@pytest.mark.parametrize("n_queries", [1, 5])
+def test_contenders_find_what_a_plain_search_finds(contender, n_queries):
     if contender not in contenders.installed(None, contender.dtypes[0]):
         pytest.skip(f"needs {contender.package}")
-    case = measure.Case(5, 300, 16, "float32", 4, 1)
+    case = measure.Case(n_queries, 300, 16, "float32", 4, 1)
     queries, corpus = case.data()
     found = contender.prepare(corpus, 4, 1)(queries)
     scores = queries.astype(np.float64) @ corpus.T.astype(np.float64)

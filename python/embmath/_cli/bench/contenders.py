@@ -91,10 +91,15 @@ def _sentence_transformers(corpus: Rows, k: int, threads: int) -> Search:
 
 def _usearch(corpus: Rows, k: int, threads: int) -> Search:
     usearch = importlib.import_module("usearch.index")
-    return lambda q: np.asarray(
-        usearch.search(corpus, q, k, usearch.MetricKind.IP, exact=True, threads=threads).keys,
-        np.int64,
-    )
+
+    def search(queries: Rows) -> Indices:
+        kind = usearch.MetricKind.IP
+        found = usearch.search(corpus, queries, k, kind, exact=True, threads=threads)
+        return np.asarray(found.keys, np.int64).reshape(
+            len(queries), -1
+        )  # one query: one dimension
+
+    return search
 
 
 _ALL, _SINGLE = ("float32", "float16"), ("float32",)
