@@ -1,5 +1,6 @@
 """Which ids a search may return, as FAISS says it."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-class IDSelector:
+class IDSelector(ABC):
     """A set of ids; subclasses say in `_members` which of an array belong to it."""
 
     def is_member(self, id: Any) -> Any:
@@ -17,8 +18,9 @@ class IDSelector:
         members = self._members(np.atleast_1d(np.asarray(id, np.int64)))
         return members if np.ndim(id) else bool(members[0])
 
+    @abstractmethod
     def _members(self, ids: Ids) -> Mask:
-        raise NotImplementedError
+        """Which of the ids."""
 
 
 class IDSelectorAll(IDSelector):
