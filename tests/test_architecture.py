@@ -161,7 +161,7 @@ ALLOWED_IMPORTS = {
     "_torch_native/__init__": set(),
     "_torch_native/block": {f"_torch_native/{name}" for name in ("estimate", "order", "problem")},
     "_torch_native/bounds": set(),
-    "_torch_native/calls": {"_arguments", "_codes", "_types"}
+    "_torch_native/calls": {"_arguments", "_codes", "_grids", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
     | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},

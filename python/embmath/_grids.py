@@ -159,6 +159,30 @@ def reject_rotated(name: str, precision: str) -> None:
         )
 
 
+def read_share(quantile: object) -> float | None:
+    """The central share that ranges cover; None: all."""
+    if quantile is None:
+        return None
+    share = _arguments.number("quantile", quantile)
+    if not 0 < share <= 1:
+        raise ValueError(f"quantile: must be above 0 and at most 1, got {share}")
+    return None if share == 1 else share
+
+
+def asked_scope(ranges: Any, calibration: Any, share: float | None, scope: Any) -> Any:
+    """What shall have ranges of its own, checked; None: whatever the given ranges fit."""
+    if scope is not None:
+        scope = _arguments.choice("scope", scope, SCOPES)
+    fits = calibration is not None or share is not None
+    if ranges is not None:
+        if fits:
+            raise ValueError("ranges: expected ranges, or rows to take them from, got both")
+        return scope
+    if scope == "row" and fits:
+        raise ValueError("scope: rows have ranges of their own, got calibration or quantile too")
+    return scope or ("dim" if fits else "row")
+
+
 def reject_given(precision: str, options: dict[str, Any]) -> None:
     """Options that mean nothing for a precision are an error, not ignored."""
     for name, value in options.items():

@@ -237,17 +237,8 @@ def fit_ranges(
     if _arrays.is_on_device(x):
         return _device.backend().fit_ranges(x, quantile, found)
     source = _arrays.read("x", x, allowed=FLOATS)
-    ranges = _fit(_arrays.as_rows(source), _share(quantile), found, workers)
+    ranges = _fit(_arrays.as_rows(source), _grids.read_share(quantile), found, workers)
     return source.wrap(ranges)
-
-
-def _share(quantile: object) -> float | None:
-    if quantile is None:
-        return None
-    share = _arguments.number("quantile", quantile)
-    if not 0 < share <= 1:
-        raise ValueError(f"quantile: must be above 0 and at most 1, got {share}")
-    return None if share == 1 else share
 
 
 def _fit(
@@ -268,23 +259,14 @@ def _limits(
     rows: _arrays.Input, given: dict[str, Any], workers: int
 ) -> tuple[npt.NDArray[np.float32] | None, Any]:
     """The ranges to quantize on, None where every row has its own; and the scope."""
-    share = _share(given["quantile"])
-    scope, calibration = given["scope"], given["calibration"]
-    if scope is not None:
-        scope = _arguments.choice("scope", scope, _grids.SCOPES)
-    if given["ranges"] is not None:
-        if calibration is not None or share is not None:
-            raise ValueError("ranges: expected ranges, or rows to take them from, got both")
-        limits = _grids.read_ranges(given["ranges"], rows.n_cols)
+    ranges, calibration = given["ranges"], given["calibration"]
+    share = _grids.read_share(given["quantile"])
+    scope = _grids.asked_scope(ranges, calibration, share, given["scope"])
+    if ranges is not None:
+        limits = _grids.read_ranges(ranges, rows.n_cols)
         return limits, _grids.on_ranges(limits, rows.n_cols, scope)
-    fits = calibration is not None or share is not None
-    if scope == "row" or (scope is None and not fits):
-        if fits:
-            raise ValueError(
-                "scope: rows have ranges of their own, got calibration or quantile too"
-            )
-        return None, "row"
-    scope = scope or "dim"
+    if scope == "row":
+        return None, scope
     if calibration is None:
         if rows.n_rows == 0:
             return np.zeros((2, rows.n_cols if scope == "dim" else 1), np.float32), scope

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _arguments
+from .. import _arguments, _grids
 from .._codes import Codes
 from .._types import (
     ApproximateRangeResult,
@@ -186,7 +186,7 @@ def codes_from_data(
 def fit_ranges(x: Any, quantile: Any, scope: str) -> Tensor:
     """See embmath.fit_ranges."""
     rows = tensors.matrix("x", x, tensors.FLOATS)
-    return _ranges.fit(rows, "x", _ranges.check_share(quantile), scope)
+    return _ranges.fit(rows, "x", _grids.read_share(quantile), scope)
 
 
 @eager

@@ -25,23 +25,14 @@ def limits(
     rows: Tensor, ranges: Any, calibration: Any, scope: Any, quantile: Any
 ) -> tuple[Tensor | None, str]:
     """The ranges to quantize on, None where every row has its own; and the scope."""
-    share = check_share(quantile)
-    if scope is not None:
-        scope = _arguments.choice("scope", scope, _grids.SCOPES)
+    share = _grids.read_share(quantile)
+    scope = _grids.asked_scope(ranges, calibration, share, scope)
     n_cols = rows.shape[1]
     if ranges is not None:
-        if calibration is not None or share is not None:
-            raise ValueError("ranges: expected ranges, or rows to take them from, got both")
         found = read(ranges, n_cols, rows.device)
         return found, scope_of(found, n_cols, scope)
-    fits = calibration is not None or share is not None
-    if scope == "row" or (scope is None and not fits):
-        if fits:
-            raise ValueError(
-                "scope: rows have ranges of their own, got calibration or quantile too"
-            )
-        return None, "row"
-    scope = scope or "dim"
+    if scope == "row":
+        return None, scope
     if calibration is None:
         if not len(rows):
             return rows.new_zeros((2, n_cols if scope == "dim" else 1), dtype=torch.float32), scope
@@ -118,16 +109,6 @@ def _to_device(name: str, value: object, device: torch.device) -> Tensor:
     if isinstance(value, Tensor):
         return tensors.read(name, value, (*FLOATS, "int64"), device, "the others").float()
     return torch.from_numpy(np.array(value, np.float32)).to(device)
-
-
-def check_share(quantile: object) -> float | None:
-    """The central share of rows to cover; None for all."""
-    if quantile is None:
-        return None
-    share = _arguments.number("quantile", quantile)
-    if not 0 < share <= 1:
-        raise ValueError(f"quantile: must be above 0 and at most 1, got {share}")
-    return None if share == 1 else share
 
 
 def read(value: object, n_cols: int, device: torch.device) -> Tensor:
