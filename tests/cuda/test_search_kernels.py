@@ -166,6 +166,9 @@ def test_refusals(kernels, rng):
         kernels.search(q, x, 16385)
     with pytest.raises(ValueError, match="columns"):
         kernels.search(q[:, :7], x, 1)
+    for plan in (-1, 4):
+        with pytest.raises(ValueError, match="plan"):
+            kernels.search(q, x, 1, plan=plan)
     with pytest.raises(ValueError, match="workspace"):
         kernels.search(q, x, 1, spare=1)
 

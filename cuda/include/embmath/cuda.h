@@ -27,7 +27,8 @@ enum {
     EMBMATH_CUDA_BAD_DTYPE = -1,
     EMBMATH_CUDA_BAD_METRIC = -2,
     EMBMATH_CUDA_BAD_SIZE = -3,
-    EMBMATH_CUDA_SMALL_WORKSPACE = -4
+    EMBMATH_CUDA_SMALL_WORKSPACE = -4,
+    EMBMATH_CUDA_BAD_PLAN = -5
 };
 EMBMATH_CUDA_API int embmath_cuda_is_emulated(void);
 EMBMATH_CUDA_API const char* embmath_cuda_message(embmath_cuda_status status);

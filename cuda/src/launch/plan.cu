@@ -55,6 +55,7 @@ embmath_cuda_status check(const embmath_search& search, int device) {
     }
     if (search.queries.dtype != EMBMATH_F32) return EMBMATH_CUDA_BAD_DTYPE;
     if (search.metric < EMBMATH_COSINE || search.metric > EMBMATH_SQEUCLIDEAN) return EMBMATH_CUDA_BAD_METRIC;
+    if (search.plan < EMBMATH_PLAN_AUTO || search.plan > EMBMATH_PLAN_TILES) return EMBMATH_CUDA_BAD_PLAN;
     if (search.k < 1 || search.k > most_results(device) || search.queries.n_cols != search.corpus.n_cols) return EMBMATH_CUDA_BAD_SIZE;
     return EMBMATH_CUDA_OK;
 }

@@ -161,8 +161,8 @@ template <class Run>
 embmath_cuda_status with_batch(const embmath_search* search, void* workspace, std::size_t bytes, int device, void* stream,
                                const Run& run) {
     return with_search(search, workspace, bytes, device, [&](const SearchPlan& plan, const SearchMemory& memory) {
-        const bool fits = plan.kind == EMBMATH_PLAN_TILES && plan.batch_queries >= search->queries.n_rows;
-        if (!fits) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_SIZE);
+        if (plan.kind != EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_PLAN);
+        if (plan.batch_queries < search->queries.n_rows) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_SIZE);
         run(Batch(*search, plan, memory, 0, static_cast<Stream>(stream)), plan, memory);
         return static_cast<embmath_cuda_status>(EMBMATH_CUDA_OK);
     });
@@ -187,7 +187,7 @@ embmath_cuda_status embmath_cuda_search_bytes(const embmath_search* search, int 
 
 embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* workspace, size_t bytes, int device, void* stream) {
     return with_search(search, workspace, bytes, device, [&](const SearchPlan& plan, const SearchMemory& memory) {
-        if (plan.kind == EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_SIZE);
+        if (plan.kind == EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_PLAN);
         for (std::int64_t first = 0; first < search->queries.n_rows; first += plan.batch_queries) {
             const Batch batch(*search, plan, memory, first, static_cast<Stream>(stream));
             batch.open();
