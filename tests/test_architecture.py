@@ -20,6 +20,7 @@ ALLOWED_INCLUDES = {
     "isa": ("core/compiler.hpp", "core/order_key.hpp"),
     "kernel": (
         "core/compiler.hpp",
+        "core/decoded_rows.hpp",
         "core/dtype.hpp",
         "core/order_key.hpp",
         "isa/concept.hpp",

@@ -17,9 +17,10 @@ std::int64_t coords_of(const CodeForms& forms) {
 }
 
 // `n_lanes` of sixteen rows; the others are left out of every result.
-void store_terms(RungBlocks& out, std::size_t first, const core::RowTerms* terms, int n_lanes, int n_terms) {
+template <class Terms>
+void store_terms(RungBlocks& out, std::size_t first, const Terms& terms, int n_lanes, int n_terms) {
     for (int lane = 0; lane < kBlockRows; ++lane) {
-        const core::RowTerms row = lane < n_lanes ? terms[lane] : core::RowTerms{};
+        const core::RowTerms row = lane < n_lanes ? terms(lane) : core::RowTerms{};
         const std::size_t i = first + static_cast<std::size_t>(lane);
         if (out.mul.size() != 0) out.mul[i] = row.mul;
         for (int term = 0; term < n_terms; ++term) out.add[term][i] = row.add[term];
@@ -57,7 +58,7 @@ void BlockEncoder::encode_plain(std::int64_t first, int n, CodeBlocks& out, int 
         std::int64_t rows[kBlockRows];
         for (int lane = 0; lane < count; ++lane) rows[lane] = first + begin + lane;
         packer_.pack(rows, count, codes.blocks.data() + static_cast<std::size_t>(block) * block_words, terms);
-        store_terms(codes, static_cast<std::size_t>(block * kBlockRows), terms.row, count, core::kMaxTerms);
+        store_terms(codes, static_cast<std::size_t>(block * kBlockRows), [&](int lane) { return terms.row(lane); }, count, core::kMaxTerms);
         std::copy_n(terms.norm, count, norms_ + begin);
         extent.least_ratio = std::min(extent.least_ratio, terms.least_ratio);
     }
@@ -104,7 +105,7 @@ void BlockEncoder::encode_rotated(std::int64_t first, int n, CodeBlocks& out, in
             };
             coders_[static_cast<int>(kind)]->encode(rotator_->y() + begin, rotator_->stride(), rows + begin, place(0), place(1), terms);
             for (int rung = 0; rung < core::kRungs; ++rung) {
-                store_terms(rungs[rung], static_cast<std::size_t>(block * kBlockRows), terms.row[rung], n - begin, forms_.n_terms(kind, rung));
+                store_terms(rungs[rung], static_cast<std::size_t>(block * kBlockRows), [&](int lane) { return terms.row[rung][lane]; }, n - begin, forms_.n_terms(kind, rung));
             }
             double& reach = extent.code_reach[static_cast<int>(kind)];
             reach = std::max(reach, terms.code_reach);

@@ -72,7 +72,7 @@ void CodePacker::pack(const std::int64_t* rows, int n, std::uint32_t* block, Blo
         std::uint8_t* out = codes_.data() + static_cast<std::size_t>(lane) * code_stride_;
         const kernel::EncodeSums sums = encode({data[lane], rows_.n_cols(), kRowLevels, kBias, kScanAhead, out});
         const core::CodeFit fit = core::fit_codes(metric_, as_sums(sums), static_cast<std::int64_t>(rows_.n_cols()));
-        terms.row[lane] = core::code_row(metric_, fit);
+        terms.set(lane, core::code_row(metric_, fit));
         terms.norm[lane] = std::sqrt(sums.sq_norm);
         if (fit.bounded) terms.least_ratio = std::min(terms.least_ratio, fit.least_ratio);
         codes[lane] = out;

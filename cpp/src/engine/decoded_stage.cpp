@@ -1,6 +1,7 @@
 #include "engine/decoded_stage.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -33,6 +34,7 @@ public:
     DecodedPacker(const DecodedStage& stage, const RowReader& rows)
         : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {
         if (stage.layout_.form == CodeScan::bits) lay_signs();
+        else lay_grid();
     }
 
     std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
@@ -41,67 +43,58 @@ public:
         const CodeLayout& layout = stage_.layout_;
         const void* codes[kBlockRows];
         for (int lane = 0; lane < kBlockRows; ++lane) codes[lane] = rows_.codes(rows[lane < n ? lane : 0]);
-        kernel::CodeScanArgs args{codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
-                                  static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block};
-        stage_.table_.scan_codes[static_cast<int>(layout.form)](args);
-        if (layout.form != CodeScan::bits) {
-            const bool has_columns = !stage_.columns_.start.empty();
-            lay_grids(rows, n);
-            if (stage_.ignores_lengths()) {
-                core::assume_lengths(lengths_, layout.middle, stage_.root_);
-            } else {
-                const core::CodeMoments moments = this->moments(args);
-                core::lay_lengths(lengths_, moments, stage_.half_, stage_.root_, stage_.scales_);
-                if (has_columns) lay_columns(codes, moments);
-            }
-            if (has_columns) lay_offsets();
+        const bool is_measured = layout.form != CodeScan::bits && !stage_.ignores_lengths();
+        std::uint32_t moments[4 * kBlockRows];
+        stage_.table_.scan_codes[static_cast<int>(layout.form)](
+            {codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
+             static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block,
+             is_measured ? moments : nullptr});
+        if (layout.form == CodeScan::bits) {
+            terms = signs_;
+        } else {
+            lay_lengths(codes, rows, n, is_measured ? moments : nullptr);
+            lay_terms(terms);
         }
-        terms.least_ratio = 0.0;
-        core::lay_terms(stage_.metric_, lengths_, stage_.most_residual_, stage_.scales_, terms.row);
-        for (int lane = 0; lane < n; ++lane) terms.norm[lane] = lengths_.is_bounded(lane) ? lengths_.high[lane] : core::kInfinity;
+        // No bound asks for a typical length here, and sums tell rows apart where all lengths are one.
+        for (int lane = 0; lane < kBlockRows; ++lane) terms.norm[lane] = static_cast<std::int32_t>(block[lane]);
     }
 
 private:
     static_assert(core::kDecodedRows == kBlockRows);
 
-    core::CodeMoments moments(kernel::CodeScanArgs args) const {
-        std::uint32_t sums[kBlockRows][4];
-        args.sums = &sums[0][0];
-        stage_.table_.code_moments[static_cast<int>(stage_.layout_.form)](args);
-        const auto d = static_cast<double>(stage_.n_cols_);
-        const double k = stage_.layout_.middle;
-        core::CodeMoments moments;
-        for (int lane = 0; lane < kBlockRows; ++lane) {
-            const double sum = sums[lane][0], sq_sum = sums[lane][1] + 16.0 * sums[lane][2];
-            moments.sum[lane] = sum - k * d;
-            moments.sq_sum[lane] = sq_sum - 2.0 * k * sum + d * k * k;
-            moments.n_top[lane] = sums[lane][3];
+    void lay_lengths(const void* const* codes, const std::int64_t* rows, int n, const std::uint32_t* moments) {
+        const CodeGrid& grid = stage_.coding_.grid;
+        const bool has_columns = grid.scope == Scope::column, has_minimum = grid.minimum != nullptr || has_columns;
+        if (grid.scope == Scope::row) {
+            for (int lane = 0; lane < kBlockRows; ++lane) {
+                const std::int64_t row = rows[lane < n ? lane : 0];
+                step_[lane] = grid.step[row];
+                if (has_minimum) minimum_[lane] = grid.minimum[row];
+            }
         }
-        return moments;
+        stage_.table_.decoded_lengths({step_, has_minimum ? minimum_ : nullptr, moments, has_columns ? 0.0 : stage_.shift_,
+                                       static_cast<double>(stage_.layout_.middle), static_cast<double>(stage_.n_cols_),
+                                       stage_.half_ * stage_.scales_.residual, core::kDecoding * stage_.scales_.rounding, &lengths_});
+        if (!has_columns) return;
+        if (moments != nullptr) lay_columns(codes, moments);
+        lay_offsets();
     }
 
-    // Steps and starts, except those that went into the queries.
-    void lay_grids(const std::int64_t* rows, int n) {
+    // Steps and starts of all rows; those of columns went into the queries.
+    void lay_grid() {
         const CodeGrid& grid = stage_.coding_.grid;
-        if (grid.scope == Scope::column) {
-            std::fill_n(lengths_.mul, kBlockRows, 1.0);
-            std::fill_n(lengths_.start, kBlockRows, 1.0);
-            return;
-        }
-        for (int lane = 0; lane < kBlockRows; ++lane) {
-            const std::int64_t at = grid.scope == Scope::row ? rows[lane < n ? lane : 0] : 0;
-            lengths_.mul[lane] = grid.step[at];
-            lengths_.start[lane] = (grid.minimum == nullptr ? 0.0 : static_cast<double>(grid.minimum[at])) + lengths_.mul[lane] * stage_.shift_;
-        }
+        if (grid.scope == Scope::row) return;
+        const bool has_columns = grid.scope == Scope::column;
+        std::fill_n(step_, kBlockRows, has_columns ? 1.0F : grid.step[0]);
+        std::fill_n(minimum_, kBlockRows, has_columns ? 1.0F : grid.minimum == nullptr ? 0.0F : grid.minimum[0]);
     }
 
     // Lengths on grids of columns; a product needs |x| only as a unit of rounding.
-    void lay_columns(const void* const* codes, const core::CodeMoments& moments) {
+    void lay_columns(const void* const* codes, const std::uint32_t* moments) {
         const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
         const double most = stage_.half_ * stage_.columns_.most_step * core::kUp * stage_.scales_.residual;
         for (int lane = 0; lane < kBlockRows; ++lane) {
-            lengths_.reach[lane] = std::sqrt(moments.sq_sum[lane]) * core::kUp;
-            lengths_.residual[lane] = most * std::sqrt(moments.n_top[lane]);
+            if (most != 0.0) lengths_.residual[lane] = most * std::sqrt(static_cast<double>(moments[3 * kBlockRows + lane]));
             if (stage_.metric_ == Metric::dot) continue;
             const double norm = std::sqrt(sq_norm(codes[lane]));
             lengths_.low[lane] = norm * (1.0 - error);
@@ -132,16 +125,31 @@ private:
 
     // All rows of signs are of one length.
     void lay_signs() {
+        const double length = std::sqrt(static_cast<double>(stage_.n_cols_));
         std::fill_n(lengths_.mul, kBlockRows, 1.0);
-        std::fill_n(lengths_.start, kBlockRows, 0.0);
-        core::CodeMoments moments{};
-        std::fill_n(moments.sq_sum, kBlockRows, static_cast<double>(stage_.n_cols_));
-        core::lay_lengths(lengths_, moments, 0.0, stage_.root_, stage_.scales_);
+        std::fill_n(lengths_.reach, kBlockRows, length * core::kUp);
+        std::fill_n(lengths_.low, kBlockRows, length * core::kDown);
+        std::fill_n(lengths_.high, kBlockRows, length * core::kUp);
+        lay_terms(signs_);
+    }
+
+    void lay_terms(BlockTerms& terms) const {
+        const double slack = core::kDecodedSlack * stage_.scales_.rounding;
+        std::uint32_t unusual = stage_.table_.decoded_terms(
+            {stage_.metric_, &lengths_, slack, stage_.most_residual_, terms.mul, {terms.add[0], terms.add[1], terms.add[2]}});
+        for (; unusual != 0; unusual &= unusual - 1) {
+            const int lane = std::countr_zero(unusual);
+            if (lengths_.is_zero(lane)) terms.set(lane, {});
+            else if (!lengths_.is_usual(lane)) terms.set(lane, core::unbounded_row());
+        }
+        terms.least_ratio = 0.0;
     }
 
     const DecodedStage& stage_;
     const RowReader& rows_;
-    core::DecodedRows lengths_;
+    float step_[kBlockRows] = {}, minimum_[kBlockRows] = {};
+    core::DecodedRows lengths_{};
+    BlockTerms signs_;
     runtime::AlignedArray<std::uint8_t> unpacked_;
 };
 
@@ -164,7 +172,6 @@ DecodedStage::DecodedStage(const kernel::KernelTable& table, Metric metric, cons
       layout_(rows, static_cast<std::int64_t>(queries.n_cols())),
       coding_(rows.decoder()->coding()),
       n_cols_(queries.n_cols()),
-      root_(std::sqrt(static_cast<double>(n_cols_))),
       n_lanes_(static_cast<std::size_t>(count * digits)),
       terms_(static_cast<std::size_t>(count)) {
     if (coding_.kind == Coding::Kind::scalar) {

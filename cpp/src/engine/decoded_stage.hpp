@@ -51,7 +51,6 @@ private:
     double half_ = 0.0;            // of a step that the middle of a code's values lies above its least
     double shift_ = 0.0;           // what a code's place on the grid is above the code, less the middle one
     std::size_t n_cols_;
-    double root_;                  // of their number
     std::size_t n_lanes_;
     Columns columns_;
     std::size_t query_words_ = 0;  // of a lane

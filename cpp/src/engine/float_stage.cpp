@@ -37,7 +37,7 @@ public:
         packer_.pack(rows, n, reinterpret_cast<float*>(block), stats_);
         terms.least_ratio = 0.0;
         for (int lane = 0; lane < n; ++lane) {
-            terms.row[lane] = row_terms(lane);
+            terms.set(lane, row_terms(lane));
             terms.norm[lane] = is_bits(metric_) ? 0.0 : std::sqrt(static_cast<double>(stats_.sq_norm[lane]));
         }
     }

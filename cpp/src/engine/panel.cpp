@@ -23,10 +23,37 @@ std::size_t PanelBuffer::bytes(std::size_t block_words, int max_rows) {
     return n_blocks * (block_words + kBlockRows * (2 + core::kMaxTerms)) * sizeof(std::uint32_t);
 }
 
+std::uint16_t PanelBuffer::valid_rows(const BlockTerms& terms, const std::int64_t* rows, int n, const double* previous,
+                                      RunLimit& run) const {
+    double before[kBlockRows];
+    before[0] = previous == nullptr ? std::nan("") : *previous;
+    std::copy_n(terms.norm, kBlockRows - 1, before + 1);
+    bool is_nan = false, may_repeat = previous == nullptr && run.copies > 0;
+    for (int lane = 0; lane < n; ++lane) {
+        is_nan |= std::isnan(terms.norm[lane]);
+        may_repeat |= terms.norm[lane] == before[lane];
+    }
+    may_repeat &= run.enough != kNoLimit;
+    if (!is_nan && !may_repeat) {
+        run.copies = 0;
+        return static_cast<std::uint16_t>((1u << n) - 1u);
+    }
+    unsigned valid = 0;
+    for (int lane = 0; lane < n; ++lane) {
+        if (may_repeat && (lane > 0 || previous != nullptr)) {
+            const bool repeats = terms.norm[lane] == before[lane] && rows_.repeats_previous(rows[lane]);
+            run.copies = repeats ? run.copies + 1 : 0;
+        }
+        const bool is_candidate = !std::isnan(terms.norm[lane]) && run.copies < run.enough;
+        valid |= (is_candidate ? 1u : 0u) << lane;
+    }
+    return static_cast<std::uint16_t>(valid);
+}
+
 void PanelBuffer::fill(const std::uint32_t* ids, int n_rows, std::int64_t base, RunLimit run) {
     n_rows_ = n_rows;
     least_ratio_ = core::kInfinity;
-    double norm_sum = 0.0, previous_norm = -1.0;
+    double norm_sum = 0.0, last_norm = 0.0;
     BlockTerms terms;
     for (int block = 0; block < blocks_of(n_rows); ++block) {
         const int first = block * kBlockRows;
@@ -34,23 +61,13 @@ void PanelBuffer::fill(const std::uint32_t* ids, int n_rows, std::int64_t base, 
         std::int64_t rows[kBlockRows];
         for (int lane = 0; lane < n; ++lane) rows[lane] = base + ids[first + lane];
         packer_->pack(rows, n, blocks_.data() + static_cast<std::size_t>(block) * packer_->block_words(), terms);
-        unsigned valid = 0;
-        for (int lane = 0; lane < kBlockRows; ++lane) {
-            const auto i = static_cast<std::size_t>(first + lane);
-            ids_[i] = lane < n ? ids[first + lane] : 0;
-            mul_[i] = terms.row[lane].mul;
-            for (int term = 0; term < core::kMaxTerms; ++term) add_[term][i] = terms.row[lane].add[term];
-            if (lane >= n) continue;
-            if (i > 0 && run.enough != kNoLimit) {
-                const bool repeats = terms.norm[lane] == previous_norm && rows_.repeats_previous(rows[lane]);
-                run.copies = repeats ? run.copies + 1 : 0;
-            }
-            previous_norm = terms.norm[lane];
-            const bool is_candidate = !std::isnan(terms.norm[lane]) && run.copies < run.enough;
-            valid |= (is_candidate ? 1u : 0u) << lane;
-            if (terms.norm[lane] < core::kInfinity) norm_sum += terms.norm[lane];
-        }
-        valid_[static_cast<std::size_t>(block)] = static_cast<std::uint16_t>(valid);
+        const auto at = static_cast<std::size_t>(first);
+        std::fill_n(std::copy_n(ids + first, n, ids_.data() + at), kBlockRows - n, 0u);
+        std::copy_n(terms.mul, kBlockRows, mul_.data() + at);
+        for (int term = 0; term < core::kMaxTerms; ++term) std::copy_n(terms.add[term], kBlockRows, add_[term].data() + at);
+        valid_[static_cast<std::size_t>(block)] = valid_rows(terms, rows, n, block == 0 ? nullptr : &last_norm, run);
+        last_norm = terms.norm[n - 1];
+        for (int lane = 0; lane < n; ++lane) norm_sum += terms.norm[lane] < core::kInfinity ? terms.norm[lane] : 0.0;
         least_ratio_ = std::min(least_ratio_, terms.least_ratio);
     }
     if (least_ratio_ == core::kInfinity) least_ratio_ = 0.0;  // rows of zeros only

@@ -74,9 +74,16 @@ struct Panel {
 
 // What a packer says about 16 rows.
 struct BlockTerms {
-    core::RowTerms row[kBlockRows];
-    double norm[kBlockRows];                    // NaN: the row holds NaN
+    float mul[kBlockRows] = {};
+    float add[core::kMaxTerms][kBlockRows] = {};
+    double norm[kBlockRows] = {};               // equal rows have equal ones; NaN: the row holds NaN
     double least_ratio;
+
+    void set(int lane, const core::RowTerms& terms) {
+        mul[lane] = terms.mul;
+        for (int term = 0; term < core::kMaxTerms; ++term) add[term][lane] = terms.add[term];
+    }
+    core::RowTerms row(int lane) const { return {mul[lane], {add[0][lane], add[1][lane], add[2][lane]}}; }
 };
 
 // Packs rows for one stage and derives the terms of their bounds.
@@ -106,6 +113,9 @@ public:
     static std::size_t bytes(std::size_t block_words, int max_rows);
 
 private:
+    // Which rows of a block may be returned. `previous`: the norm of the row before; null: `run` knows.
+    std::uint16_t valid_rows(const BlockTerms& terms, const std::int64_t* rows, int n, const double* previous, RunLimit& run) const;
+
     const RowReader& rows_;
     std::unique_ptr<BlockPacker> packer_;
     runtime::AlignedArray<std::uint32_t> blocks_;

@@ -155,6 +155,12 @@ struct Avx2 {
         for (int i = 0; i < 4; ++i) out.part[i] = _mm256_andnot_pd(_mm256_set1_pd(-0.0), a.part[i]);
         return out;
     }
+    static EMBMATH_INLINE F64 sqrt(F64 a) noexcept {
+        F64 out;
+        EMBMATH_UNROLL
+        for (int i = 0; i < 4; ++i) out.part[i] = _mm256_sqrt_pd(a.part[i]);
+        return out;
+    }
     static EMBMATH_INLINE double sum(F64 a) noexcept {
         const __m256d lower = _mm256_add_pd(a.part[0], a.part[2]), upper = _mm256_add_pd(a.part[1], a.part[3]);
         const __m256d four = _mm256_add_pd(lower, upper);

@@ -84,6 +84,7 @@ struct Avx512 {
         return low | static_cast<Mask>(_mm512_cmp_pd_mask(a.high, b.high, _CMP_NLT_UQ)) << 8;
     }
     static EMBMATH_INLINE F64 abs(F64 a) noexcept { return {_mm512_abs_pd(a.low), _mm512_abs_pd(a.high)}; }
+    static EMBMATH_INLINE F64 sqrt(F64 a) noexcept { return {_mm512_sqrt_pd(a.low), _mm512_sqrt_pd(a.high)}; }
     static EMBMATH_INLINE double sum(F64 a) noexcept {
         const __m512d eight = _mm512_add_pd(a.low, a.high);
         const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));

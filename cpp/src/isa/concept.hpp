@@ -68,6 +68,7 @@ concept Isa = requires(typename I::F32 f, typename I::F64 g, typename I::I32 i, 
     { I::mul(g, g) } -> std::same_as<typename I::F64>;
     { I::div(g, g) } -> std::same_as<typename I::F64>;
     { I::abs(g) } -> std::same_as<typename I::F64>;
+    { I::sqrt(g) } -> std::same_as<typename I::F64>;
     { I::max(g, g) } -> std::same_as<typename I::F64>;  // second operand where either is NaN
     { I::min(g, g) } -> std::same_as<typename I::F64>;  // second operand where either is NaN
     { I::not_less(g, g) } -> std::same_as<Mask>;        // !(a < b): true for NaN

@@ -79,6 +79,9 @@ struct Scalar {
     static EMBMATH_INLINE F32 sqrt(const F32& a) noexcept {
         return fill<float>([&](int l) { return __builtin_sqrtf(a.lane[l]); });
     }
+    static EMBMATH_INLINE F64 sqrt(const F64& a) noexcept {
+        return fill<double>([&](int l) { return __builtin_sqrt(a.lane[l]); });
+    }
     template <class T>
     static EMBMATH_INLINE Lanes<T> max(const Lanes<T>& a, const Lanes<T>& b) noexcept {
         return fill<T>([&](int l) { return a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]; });

@@ -6,6 +6,7 @@
 #include "kernel/code_rows.hpp"
 #include "kernel/code_scan.hpp"
 #include "kernel/decode.hpp"
+#include "kernel/decoded_terms.hpp"
 #include "kernel/encode.hpp"
 #include "kernel/matrix_tile.hpp"
 #include "kernel/epilogue.hpp"
@@ -75,8 +76,8 @@ constexpr void add_code_tiles(KernelTable& table) {
 template <class I, class... Ops>
 constexpr void add_code_scans(KernelTable& table) {
     ((table.scan_codes[static_cast<int>(Ops::form)] = &scan_codes<I, Ops>), ...);
-    table.code_moments[static_cast<int>(CodeScan::bytes)] = &code_moments<I, ByteCodes<I>>;
-    table.code_moments[static_cast<int>(CodeScan::nibbles)] = &code_moments<I, NibbleCodes<I>>;
+    table.decoded_lengths = &decoded_lengths<I>;
+    table.decoded_terms = &decoded_terms<I>;
     table.decoded_sq_norm[0] = &decoded_sq_norm<I, core::I8>;
     table.decoded_sq_norm[1] = &decoded_sq_norm<I, core::U8>;
 }

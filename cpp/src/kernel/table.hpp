@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/decoded_rows.hpp"
 #include "core/order_key.hpp"
 #include "embmath/types.hpp"
 
@@ -198,9 +199,31 @@ struct CodeScanArgs {
     int n_lanes;
     const std::uint32_t* start; // what each lane's sums start from
     const std::uint8_t* mask;   // which bits of a row's bytes are codes: up to a multiple of 64
-    bool counts_top;            // whether code_moments counts the largest code there is
-    std::uint32_t* sums;        // [n_lanes][16]; of code_moments [16][4], over the codes c of a row: the
-                                // sums of c and of c^2, the latter as [1] + 16 [2]; how many are the largest
+    bool counts_top;            // whether moments count the largest code there is
+    std::uint32_t* sums;        // [n_lanes][16]
+    std::uint32_t* moments;     // null, or, of bytes and nibbles, [4][16]: over the codes c of a row, the sums of
+                                // c and of c^2, the latter as [1] + 16 [2]; how many are the largest
+};
+
+// Lengths of 16 rows on grids of their own, or on one: code c stands for step (c - middle + shift) + minimum.
+struct DecodedLengthArgs {
+    const float* step;      // 16, as are the following
+    const float* minimum;   // null: zeros
+    const std::uint32_t* moments;  // CodeScanArgs; null: not known
+    double shift, middle, n_cols;
+    double half;            // of a step that the largest code may be off by
+    double decoding;        // what decoding rounds by, relative to a row's length
+    core::DecodedRows* rows;
+};
+
+// Terms of 16 rows' bounds from their lengths.
+struct DecodedTermsArgs {
+    Metric metric;
+    const core::DecodedRows* rows;
+    double slack;           // for rounding, relative to a row's length
+    double query_residual;  // of distances: the most that any query's codes leave out
+    float* mul;
+    float* add[kMaxTerms];
 };
 
 // Codes on a grid of columns: min(code + shift, top) * step + start.
@@ -257,6 +280,8 @@ using EncodeFn = EncodeSums (*)(const EncodeArgs&) noexcept;
 using TileFn = void (*)(const TileArgs&) noexcept;
 using CodeRowsFn = void (*)(const CodeRowsArgs&) noexcept;
 using CodeScanFn = void (*)(const CodeScanArgs&) noexcept;
+using DecodedLengthFn = void (*)(const DecodedLengthArgs&) noexcept;
+using DecodedTermsFn = std::uint32_t (*)(const DecodedTermsArgs&) noexcept;  // lanes without bounds, or of zeros
 using GridNormFn = double (*)(const GridNormArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
 // Returns whether any element is suspect: float32 may have lost more than rounding.
@@ -296,8 +321,9 @@ struct KernelTable {
     TileFn tile[kTileOpCount];
     CodeRowsFn code_rows, nibble_rows;
     CodeScanFn scan_codes[kCodeScanCount];
-    CodeScanFn code_moments[kCodeScanCount];  // null for bits
-    GridNormFn decoded_sq_norm[2];            // of int8, of uint8
+    DecodedLengthFn decoded_lengths;
+    DecodedTermsFn decoded_terms;
+    GridNormFn decoded_sq_norm[2];  // of int8, of uint8
     SelectFn select[kSelectOpCount];
     FinishFn finish[kFinishOpCount];
     CanonicalFn canonical[kCanonicalOpCount][kDtypeCount];  // null where an op has no meaning
