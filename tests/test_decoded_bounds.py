@@ -21,6 +21,7 @@ from strategies import normal
 
 METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
 STAGES = ("decoded", "decoded_wide")
+SIGNS = ("offset", "none", "twos_complement")
 DIMS = (1, 2, 15, 16, 17, 64, 65, 100, 128, 130, 768, 2050)
 RANKS = (0, 7, 30)
 NQ, N = 5, 30
@@ -317,6 +318,32 @@ def test_ties_go_to_the_lowest_row(kind: str, rng: np.random.Generator) -> None:
     assert plan_of(normal(rng, 3, 40), codes, 10).startswith("codes")
     same = codes[np.zeros(1000, np.intp)]
     assert plan_of(normal(rng, 3, 40), same, 10).startswith("codes")
+
+
+def test_different_rows_with_equal_sums(rng: np.random.Generator) -> None:
+    """Rows are told apart by their sums; where these tie, by their bytes."""
+    q = np.ones((2, 40), np.float32)
+    for kind in ("int8 dim", "int4 dim", "binary"):
+        few = GOOD[kind](rng, 8, 40)[np.sort(rng.integers(0, 8, 1000))]
+        many = em.quantize(rng.choice([-1, 1], (1500, 40)).astype(np.float32), kind.split()[0])
+        for codes, metric in product((few, many), METRICS):
+            assert plan_of(q, codes, 7, metric).startswith("codes")
+            assert plan_of(q, codes, 7, metric, exclude_self=True).startswith("codes")
+
+
+@given(st.data())
+def test_signs_take_as_many_digits_as_the_query_needs(data: st.DataObject) -> None:
+    """One for numbers of a size, two where one of them dwarfs the others."""
+    d, n = data.draw(st.integers(1, 300)), data.draw(st.integers(200, 600))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    q = normal(rng, data.draw(st.integers(1, 4)), d)
+    peak = q[rng.integers(0, len(q))]
+    peak[rng.integers(0, d)] *= data.draw(st.sampled_from([0, 1, 4, 20, 1e3, 1e30]))
+    codes = em.quantize(normal(rng, n, d), "binary", signedness=data.draw(st.sampled_from(SIGNS)))
+    metric, k = data.draw(st.sampled_from(METRICS)), data.draw(st.integers(1, 2))
+    reference.assert_all_same(
+        em.search(q, codes, k, metric), reference.search(q, codes.dequantize(), k, metric)
+    )
 
 
 def test_split_nibbles_and_strided_rows(rng: np.random.Generator) -> None:

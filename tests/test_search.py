@@ -261,6 +261,13 @@ class TestRepeatedRows:
         for k in (1, 8, 9, 10, 250):
             agree("search", x[: 4 * run : run], x, k, metric)
 
+    @pytest.mark.parametrize("nq", [5, 40])
+    def test_a_run_ends_before_a_row_of_nan(self, isa, agree, rng, nq):
+        x = normal(rng, 3000, 70)
+        x[:32] = x[0]
+        x[40, 3] = np.nan
+        agree("search", x[33:][[0, 8, 9, 14, 15] * (nq // 5)], x, 4)
+
     def test_with_masks_and_self_exclusion(self, agree, rng):
         x = np.repeat(normal(rng, 30, 20), 100, axis=0)
         q = x[:200]

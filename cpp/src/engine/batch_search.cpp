@@ -37,7 +37,8 @@ BatchSearch::BatchSearch(const SearchSpec& spec, const Plan& plan, Segment segme
     if (plan.code_digits > 0) {
         const int kind = static_cast<int>(plan.code_kind);
         if (plan.reads_codes) {
-            stages_[kCodes] = std::make_unique<DecodedStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, spec.corpus, scales);
+            const int digits = plan.code_digits == 1 ? 1 : DecodedStage::digits_for(spec.table, spec.queries, first, count, spec.corpus);
+            stages_[kCodes] = std::make_unique<DecodedStage>(spec.table, spec.metric, spec.queries, first, count, digits, spec.corpus, scales);
         } else if (plan.code_kind == CodeKind::int8) {
             stages_[kCodes] = std::make_unique<CodeStage>(spec.table, spec.metric, spec.queries, first, count, plan.code_digits, scales);
         } else {

@@ -18,6 +18,10 @@ public:
     DecodedStage(const kernel::KernelTable& table, Metric metric, const RowReader& queries, std::int64_t first, int count,
                  int digits, const RowReader& rows, const core::BoundScales& scales);
 
+    // Of two digits, how many pay: signs take longer to multiply than to read, and queries whose numbers
+    // are of one size lose little by the second.
+    static int digits_for(const kernel::KernelTable& table, const RowReader& queries, std::int64_t first, int count, const RowReader& rows);
+
     // The packer does all of the work: a block holds the sums of its rows, lane by lane.
     std::unique_ptr<BlockPacker> packer(const RowReader& rows) const override;
     void sums(const Panel& panel, int first, int n, bool from_memory, std::uint32_t* scores, std::size_t ld) const override;

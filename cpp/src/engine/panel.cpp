@@ -40,8 +40,8 @@ std::uint16_t PanelBuffer::valid_rows(const BlockTerms& terms, const std::int64_
     }
     unsigned valid = 0;
     for (int lane = 0; lane < n; ++lane) {
-        if (may_repeat && (lane > 0 || previous != nullptr)) {
-            const bool repeats = terms.norm[lane] == before[lane] && rows_.repeats_previous(rows[lane]);
+        if (lane > 0 || previous != nullptr) {
+            const bool repeats = may_repeat && terms.norm[lane] == before[lane] && rows_.repeats_previous(rows[lane]);
             run.copies = repeats ? run.copies + 1 : 0;
         }
         const bool is_candidate = !std::isnan(terms.norm[lane]) && run.copies < run.enough;

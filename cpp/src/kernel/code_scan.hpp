@@ -56,20 +56,19 @@ inline constexpr int kMoments = 4;
 
 // Squares of bytes: c (c - 128), or, where products of pairs saturate, c (16 high + low).
 template <class I, class Op, Moments moments>
-EMBMATH_INLINE void add_moments(typename I::I32 codes, typename I::I32 (&acc)[kMoments]) noexcept {
-    const auto nibble = I::broadcast(0x0f0f0f0fu), one = I::broadcast(0x01010101u);
-    const auto low = I::bit_and(codes, nibble), high = I::bit_and(I::template shift_right<4>(codes), nibble);
+EMBMATH_INLINE void add_moments(typename I::I32 part, typename I::I32 (&acc)[kMoments]) noexcept {
+    acc[0] = I::dot_bytes(acc[0], part, I::broadcast(0x01010101u));
     if constexpr (Op::form == CodeScan::nibbles) {
-        acc[0] = I::dot_bytes(I::dot_bytes(acc[0], low, one), high, one);
-        acc[1] = I::dot_bytes(I::dot_bytes(acc[1], low, low), high, high);
-        if constexpr (moments == Moments::sums_and_tops) acc[3] = add_full<I>(add_full<I>(acc[3], low), high);
+        acc[1] = I::dot_bytes(acc[1], part, part);
+        if constexpr (moments == Moments::sums_and_tops) acc[3] = add_full<I>(acc[3], part);
     } else {
-        acc[0] = I::dot_bytes(acc[0], codes, one);
+        const auto nibble = I::broadcast(0x0f0f0f0fu);
+        const auto low = I::bit_and(part, nibble), high = I::bit_and(I::template shift_right<4>(part), nibble);
         if constexpr (I::code_levels == isa::kFullCodes) {
-            acc[1] = I::dot_bytes(acc[1], codes, I::bit_xor(codes, I::broadcast(0x80808080u)));
+            acc[1] = I::dot_bytes(acc[1], part, I::bit_xor(part, I::broadcast(0x80808080u)));
         } else {
-            acc[1] = I::dot_bytes(acc[1], codes, low);
-            acc[2] = I::dot_bytes(acc[2], codes, high);
+            acc[1] = I::dot_bytes(acc[1], part, low);
+            acc[2] = I::dot_bytes(acc[2], part, high);
         }
         if constexpr (moments == Moments::sums_and_tops) acc[3] = add_full<I>(acc[3], I::bit_and(low, high));
     }
@@ -119,12 +118,23 @@ EMBMATH_INLINE void store_sums(const typename I::I32 (&acc)[kScanRows], std::uin
     for (int r = 0; r < kScanRows; ++r) out[r] = sums[r] + start;
 }
 
-template <class I, class Op>
+template <class I, class Op, Moments moments>
+constexpr bool has_moment(int i) {
+    if (i == 2) return Op::form == CodeScan::bytes && I::code_levels != isa::kFullCodes;
+    return i < 2 || moments == Moments::sums_and_tops;
+}
+
+template <class I, class Op, Moments moments>
 EMBMATH_INLINE void store_moments(const typename I::I32 (&acc)[kScanRows][kMoments], const CodeScanArgs& args, int first_row) noexcept {
-    for (int i = 0; i < kMoments; ++i) {
-        const typename I::I32 rows[kScanRows] = {acc[0][i], acc[1][i], acc[2][i], acc[3][i]};
-        store_sums<I>(rows, 0, args.moments + i * isa::kLanes + first_row);
-    }
+    each_part<kMoments>([&]<int i>() EMBMATH_INLINE_LAMBDA {
+        std::uint32_t* out = args.moments + i * isa::kLanes + first_row;
+        if constexpr (has_moment<I, Op, moments>(i)) {
+            const typename I::I32 rows[kScanRows] = {acc[0][i], acc[1][i], acc[2][i], acc[3][i]};
+            store_sums<I>(rows, 0, out);
+        } else {
+            for (int r = 0; r < kScanRows; ++r) out[r] = 0;
+        }
+    });
     if (Op::form == CodeScan::bytes && I::code_levels == isa::kFullCodes) {
         std::uint32_t* sums = args.moments + first_row;
         for (int r = 0; r < kScanRows; ++r) sums[isa::kLanes + r] += 128u * sums[r];
@@ -150,15 +160,16 @@ EMBMATH_INLINE void scan_registers(const CodeScanArgs& args, int first_row, int 
         const std::uint32_t* words = queries + byte / 4 * kParts;
         if constexpr (moments != Moments::none) {
             EMBMATH_UNROLL
-            for (int r = 0; r < R; ++r) {
-                codes[r] = I::bit_and(codes[r], I::load(args.mask + byte));
-                add_moments<I, Op, moments>(codes[r], sums[r]);
-            }
+            for (int r = 0; r < R; ++r) codes[r] = I::bit_and(codes[r], I::load(args.mask + byte));
         }
         each_part<kParts>([&]<int Part>() EMBMATH_INLINE_LAMBDA {
             Vector parts[R];
             EMBMATH_UNROLL
             for (int r = 0; r < R; ++r) parts[r] = code_part<Op, Part>(codes[r]);
+            if constexpr (moments != Moments::none) {
+                EMBMATH_UNROLL
+                for (int r = 0; r < R; ++r) add_moments<I, Op, moments>(parts[r], sums[r]);
+            }
             EMBMATH_UNROLL
             for (int l = 0; l < L; ++l) {
                 const Vector query = I::load(words + static_cast<std::size_t>(l) * args.query_words + Part * isa::kLanes);
@@ -170,7 +181,7 @@ EMBMATH_INLINE void scan_registers(const CodeScanArgs& args, int first_row, int 
     for (int l = 0; l < L; ++l) {
         store_sums<I>(acc[l], args.start[first_lane + l], args.sums + (first_lane + l) * isa::kLanes + first_row);
     }
-    if constexpr (moments != Moments::none) store_moments<I, Op>(sums, args, first_row);
+    if constexpr (moments != Moments::none) store_moments<I, Op, moments>(sums, args, first_row);
 }
 
 // Moments of rows that the first lanes leave no registers for: one after the other.
@@ -181,14 +192,15 @@ EMBMATH_INLINE void scan_moments(const CodeScanArgs& args, int first_row) noexce
         const auto* codes = static_cast<const std::uint8_t*>(args.rows[first_row + r]);
         const auto flip = I::broadcast(0x01010101u * args.flip);
         const auto add = [&](auto word, std::size_t byte) EMBMATH_INLINE_LAMBDA {
-            add_moments<I, Op, moments>(I::bit_and(I::bit_xor(word, flip), I::load(args.mask + byte)), acc[r]);
+            const auto codes = I::bit_and(I::bit_xor(word, flip), I::load(args.mask + byte));
+            each_part<parts_of<Op>()>([&]<int Part>() EMBMATH_INLINE_LAMBDA { add_moments<I, Op, moments>(code_part<Op, Part>(codes), acc[r]); });
         };
         for (int i = 0; i < kMoments; ++i) acc[r][i] = I::broadcast(0u);
         std::size_t byte = 0;
         for (; byte + kCodeWord <= args.n_bytes; byte += kCodeWord) add(I::load(codes + byte), byte);
         if (byte < args.n_bytes) add(I::load_part(codes + byte, args.n_bytes - byte), byte);
     }
-    store_moments<I, Op>(acc, args, first_row);
+    store_moments<I, Op, moments>(acc, args, first_row);
 }
 
 // Sixteen sums of four lanes fit the registers where those are 512 bits wide and 32; so do eight and the
