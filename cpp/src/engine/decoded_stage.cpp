@@ -1,26 +1,23 @@
 #include "engine/decoded_stage.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 
-#include "engine/scorer.hpp"
+#include "engine/decoded_packer.hpp"
 
 namespace embmath::engine {
 
 namespace {
 
-using kernel::CodeScan;
 using kernel::SelectOp;
 
 // The least a unit of a query's codes may be, beside its length, to stay a float32.
 constexpr double kLeastUnit = 0x1p-80;
 
-// The largest of a query's numbers, beside their root mean square, that one digit does for: what it
-// leaves out is at most 1 % of the query (a step of 1/127 of the largest, uniform errors), and a
-// percent of a cosine brings some ten rows more to verify (n = 100k, d = 768).
-constexpr double kMostPeak = 4.4;
+// What one digit may leave out of a query: a hundredth of a cosine brings some ten rows more to verify
+// (n = 100k, d = 768).
+constexpr double kMostRest = 0.01;
 
 // Codes of fewer levels than they have bits are clamped, one by one, where they are decoded.
 bool fills_its_bits(const CodeFormat& format) {
@@ -32,131 +29,6 @@ bool is_centered(const CodeGrid& grid) { return grid.center && grid.format.round
 SelectOp select_op(int digits) { return digits == 1 ? SelectOp::affine_i32_3 : SelectOp::wide_i32_3; }
 
 }  // namespace
-
-// Sums and terms of sixteen rows, read once.
-class DecodedPacker final : public BlockPacker {
-public:
-    DecodedPacker(const DecodedStage& stage, const RowReader& rows)
-        : stage_(stage), rows_(rows), unpacked_(stage.layout_.form == CodeScan::nibbles ? stage.layout_.dim : 0) {
-        if (stage.layout_.form == CodeScan::bits) lay_signs();
-        else lay_grid();
-    }
-
-    std::size_t block_words() const override { return stage_.n_lanes_ * kBlockRows; }
-
-    void pack(const std::int64_t* rows, int n, std::uint32_t* block, BlockTerms& terms) override {
-        const CodeLayout& layout = stage_.layout_;
-        const void* codes[kBlockRows];
-        for (int lane = 0; lane < kBlockRows; ++lane) codes[lane] = rows_.codes(rows[lane < n ? lane : 0]);
-        const bool is_measured = layout.form != CodeScan::bits && !stage_.ignores_lengths();
-        std::uint32_t moments[4 * kBlockRows];
-        stage_.table_.scan_codes[static_cast<int>(layout.form)](
-            {codes, layout.n_bytes, layout.flip, kScanAhead, stage_.digits_of_queries_.data(), stage_.query_words_,
-             static_cast<int>(stage_.n_lanes_), stage_.start_.data(), layout.mask.data(), stage_.half_ != 0.0, block,
-             is_measured ? moments : nullptr});
-        if (layout.form == CodeScan::bits) {
-            terms = signs_;
-        } else {
-            lay_lengths(codes, rows, n, is_measured ? moments : nullptr);
-            lay_terms(terms);
-        }
-        // No bound asks for a typical length here, and sums tell rows apart where all lengths are one.
-        for (int lane = 0; lane < kBlockRows; ++lane) terms.norm[lane] = static_cast<std::int32_t>(block[lane]);
-    }
-
-private:
-    static_assert(core::kDecodedRows == kBlockRows);
-
-    void lay_lengths(const void* const* codes, const std::int64_t* rows, int n, const std::uint32_t* moments) {
-        const CodeGrid& grid = stage_.coding_.grid;
-        const bool has_columns = grid.scope == Scope::column, has_minimum = grid.minimum != nullptr || has_columns;
-        if (grid.scope == Scope::row) {
-            for (int lane = 0; lane < kBlockRows; ++lane) {
-                const std::int64_t row = rows[lane < n ? lane : 0];
-                step_[lane] = grid.step[row];
-                if (has_minimum) minimum_[lane] = grid.minimum[row];
-            }
-        }
-        stage_.table_.decoded_lengths({step_, has_minimum ? minimum_ : nullptr, moments, has_columns ? 0.0 : stage_.shift_,
-                                       static_cast<double>(stage_.layout_.middle), static_cast<double>(stage_.n_cols_),
-                                       stage_.half_ * stage_.scales_.residual, core::kDecoding * stage_.scales_.rounding, &lengths_});
-        if (!has_columns) return;
-        if (moments != nullptr) lay_columns(codes, moments);
-        lay_offsets();
-    }
-
-    // Steps and starts of all rows; those of columns went into the queries.
-    void lay_grid() {
-        const CodeGrid& grid = stage_.coding_.grid;
-        if (grid.scope == Scope::row) return;
-        const bool has_columns = grid.scope == Scope::column;
-        std::fill_n(step_, kBlockRows, has_columns ? 1.0F : grid.step[0]);
-        std::fill_n(minimum_, kBlockRows, has_columns ? 1.0F : grid.minimum == nullptr ? 0.0F : grid.minimum[0]);
-    }
-
-    // Lengths on grids of columns; a product needs |x| only as a unit of rounding.
-    void lay_columns(const void* const* codes, const std::uint32_t* moments) {
-        const double error = (static_cast<double>(stage_.n_cols_) / 8.0 + 40.0) * core::kUnit;
-        const double most = stage_.half_ * stage_.columns_.most_step * core::kUp * stage_.scales_.residual;
-        for (int lane = 0; lane < kBlockRows; ++lane) {
-            if (most != 0.0) lengths_.residual[lane] = most * std::sqrt(static_cast<double>(moments[3 * kBlockRows + lane]));
-            if (stage_.metric_ == Metric::dot) continue;
-            const double norm = std::sqrt(sq_norm(codes[lane]));
-            lengths_.low[lane] = norm * (1.0 - error);
-            lengths_.high[lane] = norm * (1.0 + error);
-        }
-    }
-
-    void lay_offsets() {
-        for (int lane = 0; lane < kBlockRows; ++lane) {
-            lengths_.offset[lane] = stage_.columns_.offset;
-            if (stage_.metric_ != Metric::dot) continue;
-            lengths_.high[lane] = stage_.columns_.offset + lengths_.reach[lane] * stage_.columns_.most_step + lengths_.residual[lane];
-        }
-    }
-
-    // |x|^2 on a grid of columns, in float32 sums.
-    double sq_norm(const void* codes) {
-        const DecodedStage::Columns& columns = stage_.columns_;
-        const CodeFormat& format = stage_.coding_.grid.format;
-        const auto shift = static_cast<float>(stage_.half_ + (format.is_signed ? 128.0 : 0.0));
-        kernel::GridNormArgs args{codes, stage_.n_cols_, shift, static_cast<float>(format.levels), columns.step.data(), columns.minimum.data()};
-        if (format.is_packed) {
-            stage_.table_.unpack_nibbles(static_cast<const std::uint8_t*>(codes), stage_.layout_.dim, format.layout, unpacked_.data());
-            args.codes = unpacked_.data();
-        }
-        return stage_.table_.decoded_sq_norm[stage_.layout_.flip == 0 ? 1 : 0](args);
-    }
-
-    // All rows of signs are of one length.
-    void lay_signs() {
-        const double length = std::sqrt(static_cast<double>(stage_.n_cols_));
-        std::fill_n(lengths_.mul, kBlockRows, 1.0);
-        std::fill_n(lengths_.reach, kBlockRows, length * core::kUp);
-        std::fill_n(lengths_.low, kBlockRows, length * core::kDown);
-        std::fill_n(lengths_.high, kBlockRows, length * core::kUp);
-        lay_terms(signs_);
-    }
-
-    void lay_terms(BlockTerms& terms) const {
-        const double slack = core::kDecodedSlack * stage_.scales_.rounding;
-        std::uint32_t unusual = stage_.table_.decoded_terms(
-            {stage_.metric_, &lengths_, slack, stage_.most_residual_, terms.mul, {terms.add[0], terms.add[1], terms.add[2]}});
-        for (; unusual != 0; unusual &= unusual - 1) {
-            const int lane = std::countr_zero(unusual);
-            if (lengths_.is_zero(lane)) terms.set(lane, {});
-            else if (!lengths_.is_usual(lane)) terms.set(lane, core::unbounded_row());
-        }
-        terms.least_ratio = 0.0;
-    }
-
-    const DecodedStage& stage_;
-    const RowReader& rows_;
-    float step_[kBlockRows] = {}, minimum_[kBlockRows] = {};
-    core::DecodedRows lengths_{};
-    BlockTerms signs_;
-    runtime::AlignedArray<std::uint8_t> unpacked_;
-};
 
 bool DecodedStage::exists(const kernel::KernelTable& table, Metric metric, const RowReader& rows, std::int64_t n_cols) {
     if (!table.multiplies_bytes || is_bits(metric) || metric == Metric::manhattan) return false;
@@ -180,7 +52,9 @@ int DecodedStage::digits_for(const kernel::KernelTable& table, const RowReader& 
             sq_norm += wide[col] * wide[col];
             most = std::max(most, std::abs(wide[col]));
         }
-        if (!(most * most * static_cast<double>(n_cols) <= kMostPeak * kMostPeak * sq_norm)) return 2;
+        // Errors are uniform in steps that the largest number has code_levels of.
+        const double step = most / table.code_levels;
+        if (!(step * step * static_cast<double>(n_cols) / 12.0 <= kMostRest * kMostRest * sq_norm)) return 2;
     }
     return 1;
 }

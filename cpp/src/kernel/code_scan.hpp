@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/compiler.hpp"
-#include "kernel/load.hpp"
 #include "kernel/table.hpp"
 #include "kernel/tile.hpp"
 
@@ -238,27 +237,6 @@ void scan_codes(const CodeScanArgs& args) noexcept {
         }
     }
     scan_block<I, Op, Moments::none>(args);
-}
-
-// |x|^2 of what codes on a grid of columns decode to, in float32: x = min(c + shift, top) step + start.
-template <class I, class Code>
-double decoded_sq_norm(const GridNormArgs& args) noexcept {
-    const auto* codes = static_cast<const typename Code::storage*>(args.codes);
-    const auto shift = I::broadcast(args.shift), top = I::broadcast(args.top);
-    auto even = I::broadcast(0.0F), odd = even;
-    const auto add = [&](auto acc, auto code, std::size_t col) EMBMATH_INLINE_LAMBDA {
-        const auto place = I::min(I::add(code, shift), top);
-        const auto x = I::fma(place, I::load(args.step + col), I::load(args.start + col));
-        return I::fma(x, x, acc);
-    };
-    std::size_t col = 0;
-    for (; col + 2 * kLanes <= args.n_cols; col += 2 * kLanes) {
-        even = add(even, load_f32<I, Code>(codes + col), col);
-        odd = add(odd, load_f32<I, Code>(codes + col + kLanes), col + kLanes);
-    }
-    for (; col + kLanes <= args.n_cols; col += kLanes) even = add(even, load_f32<I, Code>(codes + col), col);
-    if (col < args.n_cols) odd = add(odd, load_f32_tail<I, Code>(codes + col, args.n_cols - col), col);
-    return I::sum(I::add(I::widen(even), I::widen(odd)));
 }
 
 }  // namespace embmath::kernel

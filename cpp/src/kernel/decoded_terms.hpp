@@ -4,6 +4,7 @@
 
 #include "core/compiler.hpp"
 #include "core/decoded_rows.hpp"
+#include "kernel/load.hpp"
 #include "kernel/table.hpp"
 
 namespace embmath::kernel {
@@ -107,6 +108,39 @@ std::uint32_t decoded_terms(const DecodedTermsArgs& args) noexcept {
     const isa::Mask unusual = I::not_less(I::broadcast(core::kLeastLength), high) | I::not_less(high, most) |
                               I::not_less(reach, most) | I::not_less(offset, most);
     return unusual & 0xffffu;
+}
+
+template <class I, class Code, bool is_clamped>
+EMBMATH_INLINE void grid_sq_norms(const GridNormArgs& args) noexcept {
+    const auto shift = I::broadcast(args.shift), top = I::broadcast(args.top);
+    const auto rows = args.codes;
+    typename I::F32 acc[kGridRows];
+    EMBMATH_UNROLL
+    for (int r = 0; r < kGridRows; ++r) acc[r] = I::broadcast(0.0F);
+    const auto add = [&](std::size_t col, const auto& load) EMBMATH_INLINE_LAMBDA {
+        const auto step = I::load(args.step + col), start = I::load(args.start + col);
+        EMBMATH_UNROLL
+        for (int r = 0; r < kGridRows; ++r) {
+            auto place = I::add(load(static_cast<const typename Code::storage*>(rows[r]) + col), shift);
+            if constexpr (is_clamped) place = I::min(place, top);
+            const auto x = I::fma(place, step, start);
+            acc[r] = I::fma(x, x, acc[r]);
+        }
+    };
+    std::size_t col = 0;
+    for (; col + kLanes <= args.n_cols; col += kLanes) {
+        add(col, [](const auto* codes) EMBMATH_INLINE_LAMBDA { return load_f32<I, Code>(codes); });
+    }
+    const std::size_t left = args.n_cols - col;
+    if (left > 0) add(col, [left](const auto* codes) EMBMATH_INLINE_LAMBDA { return load_f32_tail<I, Code>(codes, left); });
+    EMBMATH_UNROLL
+    for (int r = 0; r < kGridRows; ++r) args.sq_norms[r] = I::sum(I::widen(acc[r]));
+}
+
+// |x|^2 of what codes on a grid of columns decode to, in float32 sums of every sixteenth square.
+template <class I, class Code>
+void decoded_sq_norms(const GridNormArgs& args) noexcept {
+    return args.is_clamped ? grid_sq_norms<I, Code, true>(args) : grid_sq_norms<I, Code, false>(args);
 }
 
 }  // namespace embmath::kernel

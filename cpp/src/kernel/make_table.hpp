@@ -78,8 +78,8 @@ constexpr void add_code_scans(KernelTable& table) {
     ((table.scan_codes[static_cast<int>(Ops::form)] = &scan_codes<I, Ops>), ...);
     table.decoded_lengths = &decoded_lengths<I>;
     table.decoded_terms = &decoded_terms<I>;
-    table.decoded_sq_norm[0] = &decoded_sq_norm<I, core::I8>;
-    table.decoded_sq_norm[1] = &decoded_sq_norm<I, core::U8>;
+    table.decoded_sq_norms[0] = &decoded_sq_norms<I, core::I8>;
+    table.decoded_sq_norms[1] = &decoded_sq_norms<I, core::U8>;
 }
 
 template <class I, SelectOp... ops>

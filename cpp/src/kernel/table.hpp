@@ -226,13 +226,17 @@ struct DecodedTermsArgs {
     float* add[kMaxTerms];
 };
 
-// Codes on a grid of columns: min(code + shift, top) * step + start.
+inline constexpr int kGridRows = 4;
+
+// Rows of codes on a grid of columns: min(code + shift, top) * step + start.
 struct GridNormArgs {
-    const void* codes;
+    const void* codes[kGridRows];
     std::size_t n_cols;
     float shift, top;
+    bool is_clamped;     // whether top is ever reached
     const float* step;   // up to a multiple of 16: zeros
     const float* start;
+    double* sq_norms;    // kGridRows
 };
 
 struct SelectArgs {
@@ -282,7 +286,7 @@ using CodeRowsFn = void (*)(const CodeRowsArgs&) noexcept;
 using CodeScanFn = void (*)(const CodeScanArgs&) noexcept;
 using DecodedLengthFn = void (*)(const DecodedLengthArgs&) noexcept;
 using DecodedTermsFn = std::uint32_t (*)(const DecodedTermsArgs&) noexcept;  // lanes without bounds, or of zeros
-using GridNormFn = double (*)(const GridNormArgs&) noexcept;
+using GridNormFn = void (*)(const GridNormArgs&) noexcept;
 using SelectFn = std::size_t (*)(const SelectArgs&) noexcept;
 // Returns whether any element is suspect: float32 may have lost more than rounding.
 using FinishFn = bool (*)(const FinishArgs&) noexcept;
@@ -323,7 +327,7 @@ struct KernelTable {
     CodeScanFn scan_codes[kCodeScanCount];
     DecodedLengthFn decoded_lengths;
     DecodedTermsFn decoded_terms;
-    GridNormFn decoded_sq_norm[2];  // of int8, of uint8
+    GridNormFn decoded_sq_norms[2];  // of int8, of uint8
     SelectFn select[kSelectOpCount];
     FinishFn finish[kFinishOpCount];
     CanonicalFn canonical[kCanonicalOpCount][kDtypeCount];  // null where an op has no meaning
