@@ -95,22 +95,28 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     return plan;
 }
 
-SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes) {
+SearchMemory carve(const embmath_search& search, const SearchPlan& plan, bool has_lists, void* workspace, std::size_t* bytes) {
     Carver carver(workspace);
     SearchMemory memory;
     const std::int64_t n = plan.batch_queries, n_lists = n * plan.n_splits;
     const auto metric = static_cast<Metric>(search.metric);
     memory.queries = carve_plane(carver, search.queries, n, metric, false, false);
-    Lists& lists = memory.lists;
-    lists.n_splits = plan.n_splits;
-    lists.capacity = plan.capacity;
-    lists.k = static_cast<std::uint32_t>(search.k);
-    lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
-    lists.least = carver.take<core::Key>(n_lists);
-    lists.counts = carver.take<std::uint32_t>(n_lists);
-    lists.thresholds = carver.take<std::uint32_t>(n);
-    lists.is_exact = carver.take<std::uint32_t>(n);
-    lists.gates = carver.take<core::HalfGate>(n);
+    memory.gates = carver.take<core::HalfGate>(n);
+    memory.is_exact = carver.take<std::uint32_t>(n);
+    if (has_lists) {
+        Lists& lists = memory.lists;
+        lists.n_splits = plan.n_splits;
+        lists.capacity = plan.capacity;
+        lists.k = static_cast<std::uint32_t>(search.k);
+        lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
+        lists.least = carver.take<core::Key>(n_lists);
+        lists.counts = carver.take<std::uint32_t>(n_lists);
+        lists.thresholds = carver.take<std::uint32_t>(n);
+        lists.is_exact = memory.is_exact;
+        lists.gates = memory.gates;
+    } else {
+        memory.least = carver.take<float>(n);
+    }
     if (plan.kind == EMBMATH_PLAN_EXACT) {
         // No codes.
     } else if (search.plane != nullptr) {
@@ -121,6 +127,14 @@ SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* w
     }
     if (bytes != nullptr) *bytes = carver.used();
     return memory;
+}
+
+embmath_cuda_status bytes_of(const embmath_search& search, int device, bool has_lists, std::size_t* bytes) {
+    if (const embmath_cuda_status status = check(search, device); status != EMBMATH_CUDA_OK) return status;
+    const DeviceGuard guard(device);
+    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
+    carve(search, make_plan(search, device), has_lists, nullptr, bytes);
+    return EMBMATH_CUDA_OK;
 }
 
 }  // namespace embmath::cuda
