@@ -10,7 +10,7 @@ struct Hits {
     unsigned long long* pairs;
     unsigned long long* count;
     std::int64_t capacity;
-    std::int64_t first_query;       // what query 0 is called
+    std::uint32_t first_query;      // what query 0 is called
     const float* least;             // [query]: upper bounds of hits reach it
     const std::uint32_t* is_exact;  // [query]
     std::int64_t n_splits;
@@ -30,7 +30,7 @@ __device__ __forceinline__ Collected reopen(const Hits& hits, std::int64_t query
 __device__ __forceinline__ void append(const Hits& hits, std::int64_t query, std::int64_t, Collected&, Key key) {
     const unsigned long long place = atomicAdd(hits.count, 1ull);
     if (place >= static_cast<unsigned long long>(hits.capacity)) return;
-    hits.pairs[place] = static_cast<unsigned long long>(hits.first_query + query) << 32 | core::key_row(key);
+    hits.pairs[place] = static_cast<unsigned long long>(hits.first_query + static_cast<std::uint32_t>(query)) << 32 | core::key_row(key);
 }
 
 template <class Group>

@@ -17,6 +17,9 @@ constexpr std::int64_t kLargestBatch = 16384;
 // Below this many multiply-adds canonical scores take no longer than codes take to make.
 constexpr double kSmallWork = 0x1p26;
 constexpr std::int64_t kMostSplits = 1024;
+// Float rows without codes cost these queries one read when they are scored canonically at once, and two
+// reads and a write when codes are made first: 4 and 8 bytes for each float32. Unmeasured.
+constexpr std::int64_t kScannedQueries = 2;
 
 std::uint32_t step_of(embmath_plan kind) {
     switch (kind) {
@@ -69,7 +72,9 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     plan.kind = static_cast<embmath_plan>(search.plan);
     if (plan.kind == EMBMATH_PLAN_AUTO) {
         const double work = static_cast<double>(n_queries) * static_cast<double>(n_rows) * static_cast<double>(search.corpus.n_cols);
-        plan.kind = work < kSmallWork || 4 * k > n_rows ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
+        const bool has_codes = search.plane != nullptr || is_coded(search.corpus, static_cast<Metric>(search.metric));
+        const bool is_scanned = n_queries <= kScannedQueries && !has_codes && is_float(search.corpus.dtype) && has_fast_float64(device);
+        plan.kind = work < kSmallWork || 4 * k > n_rows || is_scanned ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
     }
     plan.tile = tile_for(n_queries, device);
     // Four times the limit leaves room for the rows that an interval holds beyond it. Canonical scores

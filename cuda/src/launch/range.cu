@@ -15,7 +15,7 @@ public:
         : Batch(batch),
           values_(static_cast<std::uint32_t*>(hits.values)),
           hits_{reinterpret_cast<unsigned long long*>(hits.pairs), reinterpret_cast<unsigned long long*>(hits.count), hits.capacity,
-                first_, memory_.least, memory_.is_exact, plan_.n_splits} {}
+                static_cast<std::uint32_t>(first_), memory_.least, memory_.is_exact, plan_.n_splits} {}
 
     void scan() const {
         if (plan_.kind == EMBMATH_PLAN_EXACT) return;
