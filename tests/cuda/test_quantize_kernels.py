@@ -83,12 +83,11 @@ def test_roundings_of_rows(kernels: Kernels, rng, dtype, rounding):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", [(127, False, True, 1, 0), (255, False, False, 1, 0)])
 def test_the_first_row_without_a_range(kernels: Kernels, rng, dtype, value, form):
-    x = narrow(rng.standard_normal((300, 1300)), dtype)
-    for n_cols in (1, 6, 64, 1300):
-        for column in {0, n_cols // 2, n_cols - 1}:
-            y = x[:, :n_cols].copy()
-            y[[217, 140, 299], column] = value
-            assert kernels.quantize_rows(y, form).first_bad == 140
+    x = narrow(rng.standard_normal((60, 1300)), dtype)
+    for n_cols, column in ((1, 0), (6, 4), (64, 63), (1300, 0), (1300, 1299)):
+        y = x[:60, :n_cols].copy()
+        y[[51, 20, 59], column] = value
+        assert kernels.quantize_rows(y, form).first_bad == 20
     assert kernels.quantize_rows(x, form).first_bad is None
 
 
@@ -114,16 +113,15 @@ def test_rows_at_the_ends_of_float32(kernels: Kernels, rng, size):
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("is_signed", [False, True])
-def test_given_ranges(kernels: Kernels, rng, dtype, part, rounding, is_signed):
-    for n_cols in COLUMNS:
+def test_given_ranges(kernels: Kernels, rng, dtype, part, rounding):
+    for n_cols in (1, 7, 64, 257, 1030):
         x = wide(rng, 45, n_cols, part, dtype)
         x[7] = narrow(rng.choice(HOSTILE, x.shape[1]), dtype)
         low = np.float32(rng.uniform(-2, 0, n_cols))
         ranges = np.stack([low, low + np.float32(rng.uniform(0, 3, n_cols))])
         ranges[1, n_cols // 2] = ranges[0, n_cols // 2]
-        form = (255, is_signed, False, ROUNDINGS.index(rounding), 0)
-        for limits in (ranges, ranges[:, :1]):
+        for limits, is_signed in ((ranges, False), (ranges, True), (ranges[:, :1], True)):
+            form = (255, is_signed, False, ROUNDINGS.index(rounding), 0)
             found = kernels.quantize(x, form, limits, part)
             same(found, reference.grid_codes(x[:, part], limits, rounding, 8, is_signed))
 
@@ -143,7 +141,7 @@ def test_nibbles_on_given_ranges(kernels: Kernels, rng, dtype, part, layout):
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     ends=st.tuples(FLOATS, FLOATS), rounding=st.sampled_from(ROUNDINGS), seed=st.integers(0, 999)
 )
@@ -180,10 +178,10 @@ def test_bits(kernels: Kernels, rng, dtype, part):
     for n_cols in COLUMNS:
         x = wide(rng, 45, n_cols, part, dtype)
         x[7] = narrow(rng.choice(HOSTILE, x.shape[1]), dtype)
-        for threshold in (0.0, -5e-324, 0.3, 1e300, -1e300):
+        for threshold in (0.0, -5e-324, 0.3, 1e300, -1e300) if n_cols == 100 else (0.0,):
             wanted = reference.pack_bits(x[:, part], threshold=threshold)
-            same(kernels.pack_bits(x, threshold, 0, part), wanted)
-            same(kernels.pack_bits(x, threshold, 0x80, part), wanted ^ 0x80)
+            flip = int(rng.choice([0, 0x80]))
+            same(kernels.pack_bits(x, threshold, flip, part), wanted ^ flip)
 
 
 def test_what_is_refused(kernels: Kernels, rng):
