@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2}
+DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "int8": 4, "uint8": 5}
 METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
+NUMBERS = METRICS | {"hamming": 5}
 AUTO, EXACT, MATCH, TILES = range(4)
 
 ALL = slice(None)
@@ -186,16 +187,18 @@ class Kernels:
         spare: int = 0,
     ) -> Found:
         device = self.device
-        q, x = device.put(np.float32(queries)), device.put(corpus)
-        values = device.dirty((len(q), k), np.float32)
+        is_byte = corpus.dtype.itemsize == 1
+        asking = queries if is_byte else np.float32(queries)
+        q, x = device.put(asking), device.put(corpus)
+        values = device.dirty((len(q), k), score_dtype(corpus.dtype, metric))
         indices = device.dirty((len(q), k), np.int64)
         counters = device.put(np.zeros(2, np.int64))
         mask = None if mask is None else device.put(mask)
         call = self.module.Search(
-            queries=self.rows(q, np.float32),
+            queries=self.rows(q, asking.dtype),
             corpus=self.rows(x, corpus.dtype),
             plane=0 if plane is None else plane.address,
-            metric=METRICS[metric],
+            metric=NUMBERS[metric],
             plan=plan,
             k=k,
             mask=device.address(mask),
@@ -240,10 +243,11 @@ class Kernels:
 
     def plane(self, corpus: Array, metric: str) -> Workspace:
         x = self.device.put(corpus)
-        n_bytes = self.module.plane_bytes(*x.shape)
+        rows = self.rows(x, corpus.dtype)
+        n_bytes = self.module.plane_bytes(rows, NUMBERS[metric])
         workspace = self.device.workspace(n_bytes)
         at = self.module.Place(workspace.address, n_bytes, 0, self.device.stream)
-        self.module.make_plane(self.rows(x, corpus.dtype), METRICS[metric], at)
+        self.module.make_plane(rows, NUMBERS[metric], at)
         return workspace
 
     def normalize(self, x: Array, eps: float = 0.0) -> Array:
@@ -311,6 +315,12 @@ class Kernels:
         n_cols = x[:, part].shape[1]
         n_bytes = n_cols if format_[4] == 0 else -(-n_cols // 2)
         return self.device.dirty((len(x), n_bytes), np.int8 if any(format_[1:3]) else np.uint8)
+
+
+def score_dtype(dtype: Any, metric: str) -> type[np.generic]:
+    """Of results: integers where every score is one."""
+    has_bytes = np.dtype(dtype).itemsize == 1
+    return np.int32 if has_bytes and metric not in ("cosine", "euclidean") else np.float32
 
 
 def narrow(x: Array, dtype: str) -> Array:

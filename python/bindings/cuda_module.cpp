@@ -53,7 +53,7 @@ public:
     Search(const RowsTuple& queries, const RowsTuple& corpus, Address plane, int metric, int plan, std::int64_t k, Address mask,
            std::int64_t mask_stride, std::int64_t self, double threshold, Address values, Address indices, Address counters)
         : search_{rows_of(queries), rows_of(corpus), pointer<void>(plane), metric, plan, k, pointer<std::uint8_t>(mask), mask_stride,
-                  self, threshold, pointer<float>(values), pointer<std::int64_t>(indices), pointer<std::uint64_t>(counters)} {}
+                  self, threshold, pointer<void>(values), pointer<std::int64_t>(indices), pointer<std::uint64_t>(counters)} {}
 
     std::size_t workspace_bytes(int device) const {
         std::size_t bytes = 0;
@@ -120,7 +120,15 @@ PYBIND11_MODULE(_cuda, m) {
         .def("close_tiles", &Search::close_tiles, py::arg("at"));
     m.def("prepare", [](int device) { check(embmath_cuda_prepare(device)); }, py::arg("device"));
     m.def("most_results", &embmath_cuda_most_results, py::arg("device"));
-    m.def("plane_bytes", &embmath_cuda_plane_bytes, py::arg("n_rows"), py::arg("n_cols"));
+    m.def(
+        "plane_bytes",
+        [](const RowsTuple& rows, int metric) {
+            const embmath_rows view = rows_of(rows);
+            std::size_t bytes = 0;
+            check(embmath_cuda_plane_bytes(&view, static_cast<embmath_metric>(metric), &bytes));
+            return bytes;
+        },
+        py::arg("rows"), py::arg("metric"));
     m.def(
         "make_plane",
         [](const RowsTuple& rows, int metric, const Place& at) {

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import embmath as em
 import reference
-from cuda_devices import ALL, DTYPES, Array, Kernels, narrow
+from cuda_devices import ALL, Array, Kernels, narrow
 
+DTYPES = ("float32", "float16", "bfloat16")
 ROUNDINGS = ("floor", "nearest", "truncate", "ratio")
 BYTES = {"bytes": 0, "interleaved": 1, "split": 2}
 # Around the edges of pieces (4 or 8 columns), of a group of lanes, and of what lanes keep.

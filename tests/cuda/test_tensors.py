@@ -19,7 +19,7 @@ def on_device(kernels: Kernels, monkeypatch):
     """Calls with tensors where the kernels run; in the emulator that is the CPU."""
     is_emulated = isinstance(kernels.device, Emulated)
     monkeypatch.setattr(_device, "kernels", lambda: kernels.module)
-    monkeypatch.setattr(module, "_ready", {})
+    monkeypatch.setattr(module, "_most_results", {})
 
     def call(function, *args, **options):
         def moved(value):
@@ -77,6 +77,34 @@ def test_short_numbers(on_device, rng, dtype):
     same(on_device(em.search, q, x, 5, "dot"), em.search(q, x, 5, "dot"))
     unit = on_device(em.normalize, x)
     assert torch.equal(unit.cpu().view(torch.int16), em.normalize(x).view(torch.int16))
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "hamming"])
+def test_bytes_and_bits(on_device, rng, metric):
+    dtype = np.uint8 if metric == "hamming" else np.int8
+    q, x = (rng.integers(-128, 128, (n, 48)).astype(dtype) for n in (3, 300))
+    for dims in (None, 31):
+        stats: dict[str, object] = {}
+        found = on_device(em.search, q, x, 7, metric, dims=dims, stats=stats)
+        same(found, em.search(q, x, 7, metric, dims=dims))
+        assert str(stats["plan"]).startswith("kernels")
+    shifted = torch.from_numpy(x)[:, 5:]
+    same(
+        on_device(em.search, q[:, 5:], shifted, 4, metric), em.search(q[:, 5:], x[:, 5:], 4, metric)
+    )
+
+
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+@pytest.mark.parametrize("dim", [64, 61])
+def test_binary_codes(on_device, rng, precision, dim):
+    """Sign bits in whatever convention, padded or not."""
+    q, x = np.float32(rng.standard_normal((3, dim))), np.float32(rng.standard_normal((200, dim)))
+    host = em.quantize(q, precision), em.quantize(x, precision)
+    moved = [on_device(em.quantize, rows, precision) for rows in (q, x)]
+    stats: dict[str, object] = {}
+    found = on_device(em.search, *moved, 6, "hamming", stats=stats)
+    same(found, em.search(*host, 6, "hamming"))
+    assert str(stats["plan"]).startswith("kernels")
 
 
 def test_queries_that_are_no_numbers(on_device, rng):

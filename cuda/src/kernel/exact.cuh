@@ -2,17 +2,16 @@
 // queries without a bound. One block per (query, split); it leaves at once where it is not needed.
 #pragma once
 
-#include "core/dtype.hpp"
 #include "device/score.cuh"
 #include "device/shortlist.cuh"
 #include "kernel/arguments.cuh"
+#include "kernel/kinds.cuh"
 #include "kernel/shapes.cuh"
 
 namespace embmath::cuda {
 
 struct ExactArgs {
-    Rows queries;  // float32
-    Rows rows;
+    Rows queries, rows;
     const core::HalfMeasure* query_measures;
     Lists lists;
     Permission permission;
@@ -27,7 +26,7 @@ struct ExactShared {
     Key least;
 };
 
-template <class D>
+template <class Kind>
 __global__ void __launch_bounds__(kExactThreads, 3) search_exact(const ExactArgs args) {
     const std::int64_t query = blockIdx.x, split = blockIdx.y;
     if (args.lists.is_exact[query] == 0) return;
@@ -40,17 +39,17 @@ __global__ void __launch_bounds__(kExactThreads, 3) search_exact(const ExactArgs
     __syncthreads();
     const std::int64_t n = args.rows.n_rows;
     const std::int64_t first = n * split / args.lists.n_splits, last = n * (split + 1) / args.lists.n_splits;
-    const float* q = args.queries.row<core::F32>(query);
+    const auto* q = args.queries.row<typename Kind::Query>(query);
     for (std::int64_t begin = first; begin < last; begin += kExactRows) {
         const std::int64_t own = begin + threadIdx.x / kLanes * kRowsTogether;
-        const typename D::storage* x[kRowsTogether];
+        const typename Kind::Row::storage* x[kRowsTogether];
         EMBMATH_UNROLL
-        for (int r = 0; r < kRowsTogether; ++r) x[r] = args.rows.row<D>(own + r < last ? own + r : first);
-        const float score = oriented(args.metric, canonical_score<D>(args.metric, q, sq_query, x, args.rows.n_cols));
+        for (int r = 0; r < kRowsTogether; ++r) x[r] = args.rows.row<typename Kind::Row>(own + r < last ? own + r : first);
+        const double score = oriented(args.metric, canonical_score<Kind>(args.metric, q, sq_query, x, args.rows.n_cols));
         const int r = lane_of_row();
         if (r < kRowsTogether && own + r < last) {
             const auto row = static_cast<std::uint32_t>(own + r);
-            const Key key = score == score ? key_of(score, row) : key_of_nan(row);
+            const Key key = score_key<Kind>(args.metric, score, row);
             const bool is_hit = args.threshold.is_hit(score) && args.permission.allows(query, own + r);
             if (is_hit && key >= shared.least) keys[atomicAdd(&shared.count, 1u)] = key;
         }

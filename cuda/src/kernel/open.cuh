@@ -28,7 +28,8 @@ struct GateArgs {
     const core::HalfRange* range;
     core::HalfGate* gates;
     std::uint32_t* is_exact;
-    std::int64_t n_queries, n_cols;
+    std::int64_t n_queries;
+    double product_error;
     Metric metric;
 };
 
@@ -36,7 +37,7 @@ struct GateArgs {
 __global__ void make_gates(const GateArgs args) {
     const std::int64_t query = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (query >= args.n_queries) return;
-    const core::HalfGate gate = core::half_gate(args.metric, args.queries[query], args.n_cols, *args.range);
+    const core::HalfGate gate = core::half_gate(args.metric, args.queries[query], args.product_error, *args.range);
     args.gates[query] = gate;
     if (gate.is_bounded == 0) args.is_exact[query] = 1;
 }

@@ -44,6 +44,9 @@ inline std::size_t shared_bytes(int device) {
     return cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess ? static_cast<std::size_t>(bytes) : 0;
 }
 
+// Rows that give the first thresholds, at least.
+inline constexpr std::int64_t kLeastSeeds = 16384;
+
 template <class Kernel>
 embmath_cuda_status allow_shared(Kernel* kernel, std::size_t bytes) {
     return static_cast<embmath_cuda_status>(
@@ -61,6 +64,7 @@ public:
 
 inline int multiprocessors(int) { return 2; }
 inline std::size_t shared_bytes(int) { return std::size_t{227} << 10; }
+inline constexpr std::int64_t kLeastSeeds = 512;  // so that tests of few rows have some
 
 template <class Kernel>
 embmath_cuda_status allow_shared(Kernel*, std::size_t) {

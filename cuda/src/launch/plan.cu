@@ -3,6 +3,7 @@
 #include "kernel/finish_shared.cuh"
 #include "kernel/match_shared.cuh"
 #include "launch/device.hpp"
+#include "launch/kinds.hpp"
 #include "launch/plane.hpp"
 #include "launch/search.hpp"
 
@@ -52,9 +53,11 @@ std::int64_t most_results(int device) {
 embmath_cuda_status check(const embmath_search& search, int device) {
     for (const embmath_rows* rows : {&search.queries, &search.corpus}) {
         if (const embmath_cuda_status status = check_rows(*rows); status != EMBMATH_CUDA_OK) return status;
+        if (const embmath_cuda_status status = check_metric(*rows, search.metric); status != EMBMATH_CUDA_OK) return status;
     }
-    if (search.queries.dtype != EMBMATH_F32) return EMBMATH_CUDA_BAD_DTYPE;
-    if (search.metric < EMBMATH_COSINE || search.metric > EMBMATH_SQEUCLIDEAN) return EMBMATH_CUDA_BAD_METRIC;
+    if (search.queries.dtype != (is_float(search.corpus.dtype) ? EMBMATH_F32 : search.corpus.dtype)) return EMBMATH_CUDA_BAD_DTYPE;
+    // Products of somebody else are those of float16 codes, made in the workspace.
+    if (search.plan == EMBMATH_PLAN_TILES && (!is_float(search.corpus.dtype) || search.plane != nullptr)) return EMBMATH_CUDA_BAD_PLAN;
     if (search.plan < EMBMATH_PLAN_AUTO || search.plan > EMBMATH_PLAN_TILES) return EMBMATH_CUDA_BAD_PLAN;
     if (search.k < 1 || search.k > most_results(device) || search.queries.n_cols != search.corpus.n_cols) return EMBMATH_CUDA_BAD_SIZE;
     return EMBMATH_CUDA_OK;
@@ -83,9 +86,12 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     plan.n_splits = std::min({wanted, std::max<std::int64_t>(n_rows / least_rows, 1), fitting, kMostSplits});
     const std::int64_t batch = std::max<std::int64_t>(kListBytes / (list_bytes * plan.n_splits), 1);
     plan.batch_queries = std::min({batch >= tile_queries ? batch / tile_queries * tile_queries : batch, kLargestBatch, std::max<std::int64_t>(n_queries, 1)});
-    const std::int64_t row_bytes = 2 * padded_cols(search.corpus.n_cols);
-    plan.block_rows = std::min(std::max<std::int64_t>(kCodeBytes / row_bytes / 128 * 128, 128), std::max<std::int64_t>(n_rows, 1));
-    plan.seed_rows = std::min(std::max<std::int64_t>(16384, 32 * k), n_rows);
+    const bool has_codes = plan.kind != EMBMATH_PLAN_TILES && is_coded(search.corpus, static_cast<Metric>(search.metric));
+    const std::int64_t row_bytes = (has_codes ? 0 : line_bytes(search.corpus)) + static_cast<std::int64_t>(sizeof(core::HalfRow));
+    const std::int64_t fitting_rows = std::max<std::int64_t>(kCodeBytes / row_bytes / kMatchRows, 1) * kMatchRows;
+    plan.block_rows = std::max<std::int64_t>(search.plane != nullptr ? n_rows : std::min(fitting_rows, n_rows), 1);
+    const std::int64_t n_seeds = std::max<std::int64_t>(kLeastSeeds, 32 * k), apart = std::min(plan.block_rows, n_rows) / n_seeds;
+    plan.seeds_apart = apart < 2 ? 0 : static_cast<std::uint32_t>(apart);
     return plan;
 }
 
@@ -93,7 +99,8 @@ SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* w
     Carver carver(workspace);
     SearchMemory memory;
     const std::int64_t n = plan.batch_queries, n_lists = n * plan.n_splits;
-    memory.queries = carve_plane(carver, n, search.queries.n_cols, false);
+    const auto metric = static_cast<Metric>(search.metric);
+    memory.queries = carve_plane(carver, search.queries, n, metric, false, false);
     Lists& lists = memory.lists;
     lists.n_splits = plan.n_splits;
     lists.capacity = plan.capacity;
@@ -108,9 +115,9 @@ SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* w
         // No codes.
     } else if (search.plane != nullptr) {
         Carver given(const_cast<void*>(search.plane));
-        memory.rows = carve_plane(given, search.corpus.n_rows, search.corpus.n_cols, true);
+        memory.rows = carve_plane(given, search.corpus, search.corpus.n_rows, metric, true, true);
     } else {
-        memory.rows = carve_plane(carver, plan.block_rows, search.corpus.n_cols, true);
+        memory.rows = carve_plane(carver, search.corpus, plan.block_rows, metric, plan.kind != EMBMATH_PLAN_TILES, true);
     }
     if (bytes != nullptr) *bytes = carver.used();
     return memory;

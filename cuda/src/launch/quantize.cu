@@ -5,6 +5,7 @@
 #include "kernel/quantize.cuh"
 #include "kernel/signs.cuh"
 #include "launch/device.hpp"
+#include "launch/kinds.hpp"
 #include "launch/plane.hpp"
 
 namespace embmath::cuda {
@@ -47,8 +48,13 @@ Coder coder_of(const embmath_code_format& format, std::int64_t n_cols, void* cod
     return {found, core::place_rule(found), bytes, bytes == CodeBytes::one ? n_cols : (n_cols + 1) / 2, static_cast<std::uint8_t*>(codes)};
 }
 
+embmath_cuda_status check_floats(const embmath_rows& rows) {
+    const embmath_cuda_status status = check_rows(rows);
+    return status == EMBMATH_CUDA_OK && !is_float(rows.dtype) ? EMBMATH_CUDA_BAD_DTYPE : status;
+}
+
 embmath_cuda_status check_format(const embmath_rows& rows, const embmath_code_format& format) {
-    if (const embmath_cuda_status status = check_rows(rows); status != EMBMATH_CUDA_OK) return status;
+    if (const embmath_cuda_status status = check_floats(rows); status != EMBMATH_CUDA_OK) return status;
     const bool is_known = format.rounding >= EMBMATH_FLOOR && format.rounding <= EMBMATH_RATIO && format.bytes >= EMBMATH_BYTES &&
                           format.bytes <= EMBMATH_SPLIT;
     const int most = format.bytes == EMBMATH_BYTES ? 255 : 15;
@@ -59,7 +65,7 @@ embmath_cuda_status check_format(const embmath_rows& rows, const embmath_code_fo
 // Calls `visit(traits, is_whole)`; both are types.
 template <class Visit>
 void visit_pieces(const embmath_rows& rows, CodeBytes bytes, const void* codes, const Visit& visit) {
-    visit_rows(static_cast<Dtype>(rows.dtype), [&](auto traits) {
+    visit_floats(static_cast<Dtype>(rows.dtype), [&](auto traits) {
         const std::int64_t columns = bytes == CodeBytes::split ? rows.n_cols / 2 : rows.n_cols;
         if (has_whole_pieces(rows_of(rows), Piece<decltype(traits)>::kCount, columns) && is_aligned(codes, 8)) {
             visit(traits, std::true_type{});
@@ -120,14 +126,14 @@ embmath_cuda_status embmath_cuda_quantize_rows(const embmath_rows* rows, const e
 
 embmath_cuda_status embmath_cuda_pack_bits(const embmath_rows* rows, double threshold, uint8_t flip, void* codes, int device,
                                            void* stream) {
-    if (const embmath_cuda_status status = check_rows(*rows); status != EMBMATH_CUDA_OK) return status;
+    if (const embmath_cuda_status status = check_floats(*rows); status != EMBMATH_CUDA_OK) return status;
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
     if (rows->n_rows == 0) return EMBMATH_CUDA_OK;
     const std::int64_t n_bytes = (rows->n_cols + 7) / 8;
     const int lanes = lanes_for((n_bytes + kBytesTogether - 1) / kBytesTogether);
     const PackBitsArgs args{rows_of(*rows), lanes, threshold, flip, static_cast<std::uint8_t*>(codes)};
-    visit_rows(static_cast<Dtype>(rows->dtype), [&](auto traits) {
+    visit_floats(static_cast<Dtype>(rows->dtype), [&](auto traits) {
         using D = decltype(traits);
         const auto kernel = has_whole_pieces(args.rows, 8, rows->n_cols) ? &pack_bits<D, true> : &pack_bits<D, false>;
         launch<PackBitsArgs>(kernel, {blocks_for(rows->n_rows, kWalkThreads / lanes), 1, kWalkThreads, 0}, static_cast<Stream>(stream), args);

@@ -10,6 +10,7 @@
 #include "kernel/open.cuh"
 #include "kernel/select.cuh"
 #include "launch/device.hpp"
+#include "launch/kinds.hpp"
 #include "launch/plane.hpp"
 
 namespace embmath::cuda {
@@ -18,6 +19,12 @@ namespace {
 
 // One batch of queries on its way through the corpus: a sequence of launches.
 class Batch {
+    // Calls with the kind of the corpus.
+    template <class Call>
+    decltype(auto) visit(const Call& call) const {
+        return visit_kind(search_.corpus.dtype, metric_, call);
+    }
+
 public:
     Batch(const embmath_search& search, const SearchPlan& plan, const SearchMemory& memory, std::int64_t first, Stream stream)
         : search_(search),
@@ -38,37 +45,38 @@ public:
         launch<OpenArgs>(&open_lists, {blocks_for(n_ * plan_.n_splits, kOpenThreads), 1, kOpenThreads, 0}, stream_,
                          {memory_.lists, n_, plan_.kind == EMBMATH_PLAN_EXACT ? 1u : 0u});
         if (plan_.kind != EMBMATH_PLAN_EXACT && search_.plane == nullptr) reset_range(memory_.rows, stream_);
-        encode_rows(queries_, Dtype::f32, memory_.queries, metric_, false, stream_);
+        encode_rows(queries_, search_.queries.dtype, memory_.queries, metric_, false, stream_);
     }
 
     // Codes of rows [first, first + n), and what the bounds of all rows so far are.
     Plane encode_block(std::int64_t first, std::int64_t n) const {
         Plane codes = memory_.rows;
-        if (search_.plane != nullptr) {
-            codes.codes += first * codes.ld;
-            codes.terms += first;
-        } else {
-            encode_rows(part_of(rows_, first, n), static_cast<Dtype>(search_.corpus.dtype), codes, metric_, true, stream_);
-        }
+        codes.lines.n = n;
+        if (codes.codes == nullptr) codes.lines.data += first * codes.lines.stride;
+        if (search_.plane == nullptr) encode_rows(part_of(rows_, first, n), search_.corpus.dtype, codes, metric_, true, stream_);
+        const double product_error = visit([&](auto kind) { return decltype(kind)::product_error(rows_.n_cols); });
         launch<GateArgs>(&make_gates, {blocks_for(n_, kGateThreads), 1, kGateThreads, 0}, stream_,
-                         {memory_.queries.measures, codes.range, memory_.lists.gates, memory_.lists.is_exact, n_, rows_.n_cols, metric_});
+                         {memory_.queries.measures, codes.range, memory_.lists.gates, memory_.lists.is_exact, n_, product_error, metric_});
         return codes;
     }
 
-    void match_block(std::int64_t first, std::int64_t n) const {
-        const Plane codes = encode_block(first, n);
-        const MatchArgs args{memory_.queries.codes, codes.codes, codes.ld, n_, n, first, codes.terms, memory_.lists, permission_};
-        switch (plan_.tile) {
-            case Tile::narrow: return match_with<NarrowMatch>(args);
-            case Tile::medium: return match_with<MediumMatch>(args);
-            case Tile::wide: return match_with<WideMatch>(args);
-        }
+    void match_tiles(const Plane& codes, std::int64_t first, const TileOrder& order) const {
+        Lines queries = memory_.queries.lines;
+        queries.n = n_;
+        const MatchArgs args{queries, codes.lines, order, first, codes.terms, memory_.lists, permission_};
+        visit([&](auto kind) {
+            using Code = typename decltype(kind)::Code;
+            switch (plan_.tile) {
+                case Tile::narrow: return match_with<NarrowMatch, Code>(args);
+                case Tile::medium: return match_with<MediumMatch, Code>(args);
+                case Tile::wide: return match_with<WideMatch, Code>(args);
+            }
+        });
     }
 
     void select(const float* products, std::int64_t ld, std::int64_t first, std::int64_t n) const {
-        const core::HalfRow* terms = memory_.rows.terms + (search_.plane != nullptr ? first : 0);
         launch<SelectArgs>(&select_tile, {blocks_for(n_, 1), splits(), kSelectThreads, sizeof(SelectShared)}, stream_,
-                           {products, ld, first, n, terms, memory_.lists, permission_});
+                           {products, ld, first, n, memory_.rows.terms, memory_.lists, permission_});
     }
 
     void tighten_thresholds(bool is_last) const {
@@ -78,45 +86,46 @@ public:
 
     void scan() const {
         if (plan_.kind != EMBMATH_PLAN_MATCH) return;
-        for (std::int64_t first = 0; first < rows_.n_rows;) {
-            const std::int64_t most = first == 0 ? plan_.seed_rows : rows_.n_rows;
-            const std::int64_t room = search_.plane != nullptr ? rows_.n_rows : plan_.block_rows;
-            const std::int64_t n = std::min({most, room, rows_.n_rows - first});
-            match_block(first, n);
-            if (first == 0) tighten_thresholds(false);
-            first += n;
+        for (std::int64_t first = 0; first < rows_.n_rows; first += plan_.block_rows) {
+            const Plane codes = encode_block(first, std::min(plan_.block_rows, rows_.n_rows - first));
+            const unsigned apart = first == 0 ? plan_.seeds_apart : 0;
+            if (apart != 0) {
+                match_tiles(codes, first, {apart, true});
+                tighten_thresholds(false);
+            }
+            match_tiles(codes, first, {apart, false});
+            if (apart == 0 && first == 0) tighten_thresholds(false);
         }
     }
 
     void close() const {
-        const auto dtype = static_cast<Dtype>(search_.corpus.dtype);
         const Threshold threshold{oriented_threshold(), !std::isnan(search_.threshold)};
         const core::HalfMeasure* measures = memory_.queries.measures;
         if (plan_.kind != EMBMATH_PLAN_EXACT) {
             tighten_thresholds(true);
-            visit_rows(dtype, [&](auto traits) {
-                launch<RescoreArgs>(&rescore<decltype(traits)>, {blocks_for(n_, 1), splits(), kRescoreThreads, 0}, stream_,
+            visit([&](auto kind) {
+                launch<RescoreArgs>(&rescore<decltype(kind)>, {blocks_for(n_, 1), splits(), kRescoreThreads, 0}, stream_,
                                     {queries_, rows_, measures, memory_.lists, metric_, threshold, counter(0)});
             });
         }
-        visit_rows(dtype, [&](auto traits) {
-            launch<ExactArgs>(&search_exact<decltype(traits)>, {blocks_for(n_, 1), splits(), kExactThreads, sizeof(ExactShared)},
+        visit([&](auto kind) {
+            launch<ExactArgs>(&search_exact<decltype(kind)>, {blocks_for(n_, 1), splits(), kExactThreads, sizeof(ExactShared)},
                               stream_, {queries_, rows_, measures, memory_.lists, permission_, metric_, threshold, counter(1)});
         });
         std::int64_t* indices = search_.indices + first_ * search_.k;
         launch<FinishArgs>(&finish, {blocks_for(n_, 1), 1, kFinishThreads, finish_bytes(search_.k)}, stream_,
                            {memory_.lists, indices, sort_size(search_.k)});
-        visit_rows(dtype, [&](auto traits) {
-            launch<ValuesArgs>(&write_values<decltype(traits)>,
+        visit([&](auto kind) {
+            launch<ValuesArgs>(&write_values<decltype(kind)>,
                                {blocks_for(n_ * search_.k, kRescoreRows), 1, kRescoreThreads, 0}, stream_,
-                               {queries_, rows_, measures, indices, search_.values + first_ * search_.k, n_ * search_.k, search_.k, metric_});
+                               {queries_, rows_, measures, indices, static_cast<std::uint32_t*>(search_.values) + first_ * search_.k, n_ * search_.k, search_.k, metric_});
         });
     }
 
 private:
-    template <class Shape>
+    template <class Shape, class Code>
     void match_with(const MatchArgs& args) const {
-        launch<MatchArgs>(&match<Shape>, {blocks_for(n_, Shape::kQueries), splits(), kMatchThreads, sizeof(MatchShared<Shape>)}, stream_, args);
+        launch<MatchArgs>(&match<Shape, Code>, {blocks_for(n_, Shape::kQueries), splits(), kMatchThreads, sizeof(MatchShared<Shape>)}, stream_, args);
     }
 
     unsigned long long* counter(int which) const {
@@ -127,8 +136,7 @@ private:
 
     double oriented_threshold() const {
         if (std::isnan(search_.threshold)) return -std::numeric_limits<double>::infinity();
-        const bool is_similarity = metric_ == Metric::cosine || metric_ == Metric::dot;
-        return is_similarity ? search_.threshold : -search_.threshold;
+        return core::is_similarity(metric_) ? search_.threshold : -search_.threshold;
     }
 
     const embmath_search& search_;
@@ -140,6 +148,16 @@ private:
     Rows queries_, rows_;
     Permission permission_;
 };
+
+template <class Code>
+embmath_cuda_status allow_match(int device) {
+    embmath_cuda_status status = allow_shared(&match<NarrowMatch, Code>, sizeof(MatchShared<NarrowMatch>));
+    if (status == EMBMATH_CUDA_OK) status = allow_shared(&match<MediumMatch, Code>, sizeof(MatchShared<MediumMatch>));
+    if (status == EMBMATH_CUDA_OK && shared_bytes(device) >= sizeof(MatchShared<WideMatch>)) {
+        status = allow_shared(&match<WideMatch, Code>, sizeof(MatchShared<WideMatch>));
+    }
+    return status;
+}
 
 // Checks, cuts and carves; then `run` enqueues.
 template <class Run>
@@ -202,7 +220,8 @@ embmath_cuda_status embmath_cuda_tiles_open(const embmath_search* search, void* 
                                             embmath_tiles* tiles) {
     return with_batch(search, workspace, bytes, device, stream, [&](const Batch& batch, const SearchPlan& plan, const SearchMemory& memory) {
         batch.open();
-        *tiles = {memory.queries.codes, memory.rows.codes, memory.rows.ld, plan.block_rows};
+        *tiles = {reinterpret_cast<std::uint16_t*>(memory.queries.codes), reinterpret_cast<std::uint16_t*>(memory.rows.codes),
+                  memory.rows.lines.n_bytes / 2, plan.block_rows};
     });
 }
 
@@ -230,13 +249,12 @@ int64_t embmath_cuda_most_results(int device) { return most_results(device); }
 embmath_cuda_status embmath_cuda_prepare(int device) {
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
-    embmath_cuda_status status = allow_shared(&match<NarrowMatch>, sizeof(MatchShared<NarrowMatch>));
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&match<MediumMatch>, sizeof(MatchShared<MediumMatch>));
-    if (status == EMBMATH_CUDA_OK && shared_bytes(device) >= sizeof(MatchShared<WideMatch>)) {
-        status = allow_shared(&match<WideMatch>, sizeof(MatchShared<WideMatch>));
+    for (const embmath_cuda_status status :
+         {allow_match<HalfCode>(device), allow_match<ByteCode<core::I8>>(device), allow_match<ByteCode<core::U8>>(device),
+          allow_match<BitCode>(device), allow_shared(&finish, finish_bytes(most_results(device)))}) {
+        if (status != EMBMATH_CUDA_OK) return status;
     }
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&finish, finish_bytes(most_results(device)));
-    return status;
+    return EMBMATH_CUDA_OK;
 }
 
 }  // extern "C"

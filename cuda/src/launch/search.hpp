@@ -18,7 +18,7 @@ struct SearchPlan {
     std::int64_t n_splits = 1;        // ranges of rows, each with lists of its own
     std::int64_t batch_queries = 0;   // queries that have lists at the same time
     std::int64_t block_rows = 0;      // rows whose codes lie in the workspace at the same time
-    std::int64_t seed_rows = 0;       // rows that give the first thresholds
+    std::uint32_t seeds_apart = 0;    // one tile in so many gives the first thresholds; 0: no tiles of their own
     std::uint32_t capacity = 0;       // of a list
 };
 

@@ -9,27 +9,29 @@ from torch import Tensor
 from .. import _device
 from .problem import Asked, Problem
 
-_METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
-_DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
+_METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3, "hamming": 5}
+_FLOATS = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
+_DTYPES = {**_FLOATS, torch.int8: 4, torch.uint8: 5}
+_AUTO = 0  # the plan that suits the problem
+_MOST_ROWS, _MOST_COLS = 2**32 - 2, 2**20
+_MOST_BYTES = 33025  # of a row: dot products of more leave int32
 _ROUNDINGS = {"floor": 0, "nearest": 1, "truncate": 2, "ratio": 3}
 _ORDERS = {"bytes": 0, "interleaved": 1, "split": 2}
 # See _grids.code_format: levels, signed, around zero, rounding, order.
 Form = tuple[int, bool, bool, str, str]
-_AUTO = 0  # the plan that suits the problem
-_MOST_ROWS, _MOST_COLS = 2**32 - 2, 2**20
 # Chips whose matrix units are known to the bit: the bound on their error holds (half_bounds.hpp).
 _GENERATIONS = (8, 9, 10, 12)
 
-_ready: dict[torch.device, bool] = {}
+_most_results: dict[torch.device, int] = {}  # of devices seen so far; 0: no kernels
 
 
 class Plane:
-    """Rows of a corpus as float16 with their certificate, for many searches by one metric."""
+    """Codes of a corpus with their certificate, for many searches of these rows by one metric."""
 
     def __init__(self, rows: Tensor, metric: str) -> None:
-        rows = _contiguous(rows)
-        self._memory = _workspace(_module().plane_bytes(*rows.shape), rows.device)
-        _module().make_plane(_rows(rows), _METRICS[metric], _place(self._memory))
+        view, number = _rows(_contiguous(rows)), _METRICS[metric]
+        self._memory = _workspace(_module().plane_bytes(view, number), rows.device)
+        _module().make_plane(view, number, _place(self._memory))
 
     @property
     def address(self) -> int:
@@ -42,26 +44,40 @@ class Plane:
         return self._memory.numel()
 
 
-def take(queries: Tensor, rows: Tensor, metric: str) -> bool:
-    """Whether kernels do searches of such tensors."""
-    is_known = metric in _METRICS and {queries.dtype, rows.dtype} <= set(_DTYPES)
-    return is_known and rows.shape[1] > 0 and len(rows) <= _MOST_ROWS and _works_on(rows.device)
+def most_results(device: torch.device) -> int:
+    """The largest k on this device, 0 without kernels; they are loaded at its first use."""
+    if device not in _most_results:
+        _most_results[device] = _prepare(device)
+    return _most_results[device]
+
+
+def take(dtypes: set[torch.dtype], shape: tuple[int, int], metric: str) -> bool:
+    """Whether there are kernels for searches of such rows, by queries of the other dtype."""
+    n_rows, n_cols = shape
+    if metric not in _METRICS or n_cols == 0 or n_rows > _MOST_ROWS:
+        return False
+    if metric == "hamming" or dtypes <= set(_FLOATS):
+        return True
+    return dtypes in ({torch.int8}, {torch.uint8}) and n_cols <= _MOST_BYTES
 
 
 def top(
     problem: Problem, asked: Asked, stats: dict[str, Any] | None, plane: Plane | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Values and indices, (queries, k); None where others must do it."""
-    queries, rows = problem.queries.plain, problem.corpus.plain
-    if queries is None or rows is None or not take(queries, rows, problem.metric):
+    asking, asked_of = problem.queries, problem.corpus
+    dtypes = {asking.dtype, asked_of.dtype}
+    if asking.stored is None or asked_of.stored is None or asked.k is None or not asking.n_rows:
         return None
-    most = _module().most_results(problem.device.index or 0)
-    if asked.k is None or not 0 < asked.k <= most or not len(queries):
+    if not take(dtypes, (asked_of.n_rows, problem.n_cols), problem.metric):
         return None
-    queries = _contiguous(queries[:, : problem.n_numbers].float())
-    rows = _contiguous(rows[:, : problem.n_numbers])
+    if not 0 < asked.k <= most_results(problem.device):
+        return None
+    queries = asking.stored()[:, : problem.n_cols]
+    queries = _contiguous(queries.float() if dtypes <= set(_FLOATS) else queries)
+    rows = _contiguous(asked_of.stored()[:, : problem.n_cols])
     shape = len(queries), asked.k
-    values = torch.empty(shape, dtype=torch.float32, device=problem.device)
+    values = torch.empty(shape, dtype=problem.score_dtype, device=problem.device)
     indices = torch.empty(shape, dtype=torch.int64, device=problem.device)
     counters = None
     if stats is not None:
@@ -86,7 +102,9 @@ def top(
     call.run(_place(workspace))
     if stats is not None and counters is not None:
         verified, scanned = counters.tolist()
-        how = "float16" if verified or not scanned else "canonical"
+        codes = "float16" if dtypes <= set(_FLOATS) else "bytes"
+        how = "bits" if problem.metric == "hamming" else codes
+        how = how if verified or not scanned else "canonical"
         stats |= {"plan": f"kernels, {how}", "verified": verified, "scanned": scanned}
     return values, indices
 
@@ -158,10 +176,11 @@ def pack_bits(rows: Tensor, threshold: float, flip: int) -> Tensor | None:
 
 
 def _read(rows: Tensor) -> bool:
-    """Whether kernels read such rows."""
-    if rows.dtype not in _DTYPES or not rows.numel():
+    """Whether kernels transform such rows."""
+    if rows.dtype not in _FLOATS or not rows.numel():
         return False
-    return len(rows) <= _MOST_ROWS and rows.shape[1] <= _MOST_COLS and _works_on(rows.device)
+    fits = len(rows) <= _MOST_ROWS and rows.shape[1] <= _MOST_COLS
+    return fits and most_results(rows.device) > 0
 
 
 def _codes(rows: Tensor, form: Form) -> Tensor:
@@ -179,28 +198,21 @@ def _module() -> Any:
     return _device.kernels()
 
 
-def _works_on(device: torch.device) -> bool:
-    """Whether there are kernels for this device; they are loaded at its first use."""
-    if device not in _ready:
-        _ready[device] = _prepare(device)
-    return _ready[device]
-
-
-def _prepare(device: torch.device) -> bool:
+def _prepare(device: torch.device) -> int:
     module = _module()
     if module is None:
-        return False
+        return 0
     if not module.is_emulated:
         major, minor = torch.cuda.get_device_capability(device)
         if major not in _GENERATIONS:
             _device.report(f"no kernels for compute capability {major}.{minor}")
-            return False
+            return 0
     try:
         module.prepare(device.index or 0)
     except RuntimeError as error:
         _device.report(str(error))
-        return False
-    return True
+        return 0
+    return int(module.most_results(device.index or 0))
 
 
 def _rows(rows: Tensor) -> tuple[int, int, int, int, int]:
