@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import embmath as em
@@ -142,6 +142,7 @@ def test_nibbles_on_given_ranges(kernels: Kernels, rng, dtype, part, layout):
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@example(ends=(-1.8e38, -1.8e38), rounding="nearest", seed=0)
 @settings(max_examples=80, deadline=None)
 @given(
     ends=st.tuples(FLOATS, FLOATS), rounding=st.sampled_from(ROUNDINGS), seed=st.integers(0, 999)

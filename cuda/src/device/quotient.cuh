@@ -8,8 +8,8 @@
 
 namespace embmath::cuda {
 
-// Everything is scaled by the power of two that takes the divisor to [2, 4), a subnormal one to at least
-// 2^-22: a = scale x - scale start has the roundings of x - start, b = scale divisor is exact, and nothing
+// Everything is scaled by the power of two that takes the divisor to [1, 2), one above 2^127 to [2, 4), a
+// subnormal one to at least 2^-23: a = scale x - scale start has the roundings of x - start, b = scale divisor is exact, and nothing
 // below leaves the range of float32. With y = 1/b to nearest, a y is within two units of a/b in the last
 // place; the first correction by the remainder a - q b leaves less than one, so that the second remainder is
 // exact and the second correction rounds correctly (Markstein, "Computation of elementary functions on the
@@ -22,10 +22,11 @@ public:
     Quotient() = default;
     __device__ __forceinline__ Quotient(float start, float divisor) {
         const unsigned exponent = core::bit_cast<unsigned>(divisor) >> 23;  // positive
-        // Infinite where all numbers are the same: every quotient is 0.
-        scale_ = core::bit_cast<float>(exponent == 255 ? 0u : (255u - (exponent == 0 ? 1u : exponent)) << 23);
+        const bool is_infinite = exponent == 255;  // where all numbers are the same: every quotient is 0
+        const unsigned scale = exponent == 0 ? 253u : exponent == 254 ? 1u : 254u - exponent;
+        scale_ = is_infinite ? 0.0F : core::bit_cast<float>(scale << 23);
         shift_ = -start * scale_;
-        divisor_ = exponent == 255 ? 1.0F : divisor * scale_;
+        divisor_ = is_infinite ? 1.0F : divisor * scale_;
         reciprocal_ = 1.0F / divisor_;
     }
 

@@ -1,128 +1,20 @@
 // Rows into scalar codes, on ranges given or their own: read once, written once.
 #pragma once
 
-#include "core/code_grid.hpp"
 #include "device/extremes.cuh"
-#include "device/pieces.cuh"
-#include "device/quotient.cuh"
 #include "kernel/arguments.cuh"
+#include "kernel/coder.cuh"
 #include "kernel/walk.cuh"
 
 namespace embmath::cuda {
 
 // Pairs of pieces that a lane keeps between looking for a row's range and laying codes over it: rows of
 // 1024 float32, of 2048 shorter numbers. What is longer is read again, out of a cache.
-inline constexpr int kHeldPairs = 4;
-// Rows that a lane loads before it writes the codes of the first; a single one element by element.
 template <bool is_whole>
-inline constexpr int kRowsAtOnce = is_whole ? 2 : 1;
-
-enum class CodeBytes : int { one, interleaved, split };
-
-struct Coder {
-    CodeFormat format;
-    core::PlaceRule rule;
-    CodeBytes bytes;
-    std::int64_t row_bytes;
-    std::uint8_t* out;
-};
-
-// A code for each number of a piece, in a byte each.
-template <class D>
-struct PieceCodes {
-    static constexpr int kWords = Piece<D>::kCount / 4;
-    std::uint32_t words[kWords];
-};
-
-__device__ __forceinline__ std::uint32_t join_bytes(const int (&code)[4]) {
-    const auto low = __byte_perm(static_cast<unsigned>(code[0]), static_cast<unsigned>(code[1]), 0x0040);
-    const auto high = __byte_perm(static_cast<unsigned>(code[2]), static_cast<unsigned>(code[3]), 0x0040);
-    return __byte_perm(low, high, 0x5410);
-}
-
-// `quotient(i, x)`: of x in column i of the piece. Codes beyond the row are 0.
-template <class D, bool is_whole, class GridOf>
-__device__ __forceinline__ PieceCodes<D> codes_of(const core::PlaceRule& rule, const Piece<D>& piece, int left,
-                                                          const GridOf& quotient) {
-    const float half = rule.to_nearest ? 0.5F : 0.0F;
-    const std::uint32_t flip = rule.bias == 0 ? 0u : 0x80808080u;  // minus 128
-    PieceCodes<D> codes;
-    EMBMATH_UNROLL
-    for (int w = 0; w < PieceCodes<D>::kWords; ++w) {
-        int code[4];
-        EMBMATH_UNROLL
-        for (int i = 0; i < 4; ++i) {
-            const int col = 4 * w + i;
-            const float place = __fmaf_rn(quotient(col, piece[col]), rule.factor, rule.shift);
-            const float inside = fminf(fmaxf(place, rule.low), rule.high);
-            // Half a step outwards and cut off; a sum that rounded up could pass a whole number.
-            code[i] = static_cast<int>(__fadd_rz(inside, copysignf(half, inside)));
-            if constexpr (!is_whole) code[i] = col < left ? code[i] : 0;
-        }
-        codes.words[w] = join_bytes(code) ^ flip;
-    }
-    return codes;
-}
-
-// Neighbours share a byte.
-__device__ __forceinline__ std::uint16_t join_nibbles(std::uint32_t word) {
-    const std::uint32_t even = (word | word >> 4) & 0x00ff00ffu;
-    return static_cast<std::uint16_t>(even | even >> 8);
-}
-
-template <class D, bool is_whole>
-__device__ __forceinline__ void store_codes(std::uint8_t* p, const PieceCodes<D>& codes, int n) {
-    if constexpr (PieceCodes<D>::kWords == 1) {
-        store_bytes<is_whole>(p, codes.words[0], n);
-    } else {
-        store_bytes<is_whole>(p, codes.words[0] | static_cast<std::uint64_t>(codes.words[1]) << 32, n);
-    }
-}
-
-template <class D, bool is_whole>
-__device__ __forceinline__ void store_nibbles(std::uint8_t* p, const PieceCodes<D>& codes, int n) {
-    if constexpr (PieceCodes<D>::kWords == 1) {
-        store_bytes<is_whole>(p, join_nibbles(codes.words[0]), n);
-    } else {
-        const std::uint32_t low = join_nibbles(codes.words[0]), high = join_nibbles(codes.words[1]);
-        store_bytes<is_whole>(p, low | high << 16, n);
-    }
-}
-
-template <class D>
-struct PiecePair {
-    Piece<D> first, second;
-};
-
-// Codes of columns `col` and beyond; on the grids of either piece.
-template <class D, bool is_whole, class GridOf>
-__device__ __forceinline__ void write_pair(const Coder& coder, const Walk& walk, std::int64_t row, int col, const PiecePair<D>& pair,
-                                           const GridOf& grid, const GridOf& other_grid) {
-    std::uint8_t* out = coder.out + row * coder.row_bytes;
-    const int other = col + walk.apart, n_first = walk.end - col, n_second = walk.n_cols - other;
-    PieceCodes<D> first = codes_of<D, is_whole>(coder.rule, pair.first, n_first, grid), second;
-    if (n_second > 0) second = codes_of<D, is_whole>(coder.rule, pair.second, n_second, other_grid);
-    if (coder.bytes == CodeBytes::one) {
-        store_codes<D, is_whole>(out + col, first, n_first);
-        if (n_second > 0) store_codes<D, is_whole>(out + other, second, n_second);
-    } else if (coder.bytes == CodeBytes::interleaved) {
-        store_nibbles<D, is_whole>(out + col / 2, first, (n_first + 1) / 2);
-        if (n_second > 0) store_nibbles<D, is_whole>(out + other / 2, second, (n_second + 1) / 2);
-    } else {
-        EMBMATH_UNROLL
-        for (int w = 0; w < PieceCodes<D>::kWords; ++w) first.words[w] = first.words[w] << 4 | second.words[w];
-        store_codes<D, is_whole>(out + col, first, n_first);
-    }
-}
-
-// Columns `col` and beyond; the second piece is the first once more where the row has none.
-template <class D, bool is_whole>
-__device__ __forceinline__ PiecePair<D> load_pair(const typename D::storage* x, const Walk& walk, int col) {
-    const int n_second = walk.n_cols - col - walk.apart;
-    const bool has_second = n_second > 0;
-    return {load_piece<D, is_whole>(x + col, walk.end - col),
-            load_piece<D, is_whole>(x + col + (has_second ? walk.apart : 0), has_second ? n_second : walk.end - col)};
-}
+inline constexpr int kHeldPairs = is_whole ? 4 : 1;
+// Rows that a lane loads before it writes the codes of the first.
+template <bool is_whole, bool is_split>
+inline constexpr int kRowsAtOnce = !is_whole ? 1 : is_split ? 2 : 4;
 
 struct QuantizeRowsArgs {
     Rows rows;
@@ -160,9 +52,9 @@ __global__ void __launch_bounds__(kWalkThreads) quantize_rows(const QuantizeRows
     const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * walk.rows_per_block() + walk.row_in_block();
     const bool is_real = row < args.rows.n_rows;  // the others' lanes stay for the shuffles
     const typename D::storage* x = args.rows.row<D>(is_real ? row : 0);
-    PiecePair<D> held[kHeldPairs];
+    PiecePair<D> held[kHeldPairs<is_whole>];
     EMBMATH_UNROLL
-    for (int pair = 0; pair < kHeldPairs; ++pair) {
+    for (int pair = 0; pair < kHeldPairs<is_whole>; ++pair) {
         if (walk.column(pair) < walk.end) held[pair] = load_pair<D, is_whole>(x, walk, walk.column(pair));
     }
     Extremes<D> seen;
@@ -171,21 +63,29 @@ __global__ void __launch_bounds__(kWalkThreads) quantize_rows(const QuantizeRows
         seen.add(pair.second);
     };
     EMBMATH_UNROLL
-    for (int pair = 0; pair < kHeldPairs; ++pair) {
+    for (int pair = 0; pair < kHeldPairs<is_whole>; ++pair) {
         if (walk.column(pair) < walk.end) see(held[pair]);
     }
-    for (int col = walk.column(kHeldPairs); col < walk.end; col += walk.stride) see(load_pair<D, is_whole>(x, walk, col));
-    seen.share(walk.lanes);
+    const int rest = walk.column(kHeldPairs<is_whole>);
+    for (int col = rest; col < walk.end; col += walk.stride) see(load_pair<D, is_whole>(x, walk, col));
+    seen.share(walk.lanes());
     const RowGrid grid{note_range(args, seen, row)};
     if (!is_real) return;
     const auto write = [&](int col, const PiecePair<D>& pair) {
-        write_pair<D, is_whole>(args.coder, walk, row, col, pair, grid, grid);
+        const Coder& coder = args.coder;
+        const int other = col + walk.apart, n = walk.end - col, n_other = walk.n_cols - other;
+        const auto codes = codes_of<D, is_whole>(coder.rule, pair.first, n, grid);
+        if (coder.bytes != CodeBytes::split) store_piece<D, is_whole>(coder, row, col, codes, n);
+        if (n_other <= 0) return;
+        const auto others = codes_of<D, is_whole>(coder.rule, pair.second, n_other, grid);
+        if (coder.bytes != CodeBytes::split) return store_piece<D, is_whole>(coder, row, other, others, n_other);
+        store_halves<D, is_whole>(coder, row, col, codes, others, n);
     };
     EMBMATH_UNROLL
-    for (int pair = 0; pair < kHeldPairs; ++pair) {
+    for (int pair = 0; pair < kHeldPairs<is_whole>; ++pair) {
         if (walk.column(pair) < walk.end) write(walk.column(pair), held[pair]);
     }
-    for (int col = walk.column(kHeldPairs); col < walk.end; col += walk.stride) write(col, load_pair<D, is_whole>(x, walk, col));
+    for (int col = rest; col < walk.end; col += walk.stride) write(col, load_pair<D, is_whole>(x, walk, col));
 }
 
 struct QuantizeArgs {
@@ -212,24 +112,34 @@ struct ColumnGrids {
 };
 
 // A lane keeps its columns and their grids, and goes down the rows.
-template <class D, bool is_whole>
-__global__ void __launch_bounds__(kWalkThreads, is_whole ? 2 : 1) quantize(const QuantizeArgs args) {
+template <class D, bool is_whole, bool is_split>
+__global__ void __launch_bounds__(kWalkThreads) quantize(const QuantizeArgs args) {
+    constexpr int kRows = kRowsAtOnce<is_whole, is_split>, kPieces = is_split ? 2 : 1;
     const Walk& walk = args.walk;
-    const int col = walk.column(static_cast<int>(blockIdx.x));
-    if (col >= walk.end) return;
-    const ColumnGrids<D> grids(args, col), other_grids(args, col + walk.apart);
+    const int col = walk.column(static_cast<int>(blockIdx.x)), n = walk.end - col;
+    if (n <= 0) return;
+    const ColumnGrids<D> grids(args, col), other_grids(args, col + walk.apart);  // the others where halves share bytes
     const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * walk.rows_per_block();
     std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * walk.rows_per_block() + walk.row_in_block();
-    for (; row < args.rows.n_rows; row += step * kRowsAtOnce<is_whole>) {
-        PiecePair<D> pairs[kRowsAtOnce<is_whole>];
+    for (; row < args.rows.n_rows; row += step * kRows) {
+        Piece<D> pieces[kRows][kPieces];
         EMBMATH_UNROLL
-        for (int r = 0; r < kRowsAtOnce<is_whole>; ++r) {
-            if (row + r * step < args.rows.n_rows) pairs[r] = load_pair<D, is_whole>(args.rows.row<D>(row + r * step), walk, col);
+        for (int r = 0; r < kRows; ++r) {
+            if (row + r * step >= args.rows.n_rows) break;
+            const typename D::storage* x = args.rows.row<D>(row + r * step) + col;
+            EMBMATH_UNROLL
+            for (int p = 0; p < kPieces; ++p) pieces[r][p] = load_piece<D, is_whole>(x + p * walk.apart, n);
         }
         EMBMATH_UNROLL
-        for (int r = 0; r < kRowsAtOnce<is_whole>; ++r) {
+        for (int r = 0; r < kRows; ++r) {
             if (row + r * step >= args.rows.n_rows) break;
-            write_pair<D, is_whole>(args.coder, walk, row + r * step, col, pairs[r], grids, other_grids);
+            const auto codes = codes_of<D, is_whole>(args.coder.rule, pieces[r][0], n, grids);
+            if constexpr (is_split) {
+                const auto others = codes_of<D, is_whole>(args.coder.rule, pieces[r][1], n, other_grids);
+                store_halves<D, is_whole>(args.coder, row + r * step, col, codes, others, n);
+            } else {
+                store_piece<D, is_whole>(args.coder, row + r * step, col, codes, n);
+            }
         }
     }
 }

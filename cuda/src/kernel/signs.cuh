@@ -12,7 +12,7 @@ inline constexpr int kBytesTogether = 4;
 
 struct PackBitsArgs {
     Rows rows;
-    int lanes;         // of a row
+    int log_lanes;     // of a row
     double threshold;  // bits are set above it
     std::uint8_t flip;
     std::uint8_t* out;
@@ -46,24 +46,24 @@ struct EightColumns {
 
 template <class D, bool is_whole>
 __global__ void __launch_bounds__(kWalkThreads) pack_bits(const PackBitsArgs args) {
-    const int lane = static_cast<int>(threadIdx.x) % args.lanes, n_cols = static_cast<int>(args.rows.n_cols);
-    const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kWalkThreads / args.lanes) + threadIdx.x / args.lanes;
+    const int thread = static_cast<int>(threadIdx.x), lanes = 1 << args.log_lanes, n_cols = static_cast<int>(args.rows.n_cols);
+    const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kWalkThreads >> args.log_lanes) + (thread >> args.log_lanes);
     if (row >= args.rows.n_rows) return;
     const typename D::storage* x = args.rows.row<D>(row);
     // Elements are above a float64 threshold exactly if they are above the largest float32 that is not.
     const float below = __double2float_rd(args.threshold);
     const int n_bytes = (n_cols + 7) / 8;
     std::uint8_t* out = args.out + row * n_bytes;
-    for (int first = lane; first < n_bytes; first += kBytesTogether * args.lanes) {
+    for (int first = thread & (lanes - 1); first < n_bytes; first += kBytesTogether * lanes) {
         EightColumns<D> columns[kBytesTogether];
         EMBMATH_UNROLL
         for (int b = 0; b < kBytesTogether; ++b) {
-            const int byte = first + b * args.lanes;
+            const int byte = first + b * lanes;
             if (byte < n_bytes) columns[b].template load<is_whole>(x + 8 * byte, n_cols - 8 * byte);
         }
         EMBMATH_UNROLL
         for (int b = 0; b < kBytesTogether; ++b) {
-            const int byte = first + b * args.lanes;
+            const int byte = first + b * lanes;
             if (byte >= n_bytes) break;
             out[byte] = static_cast<std::uint8_t>(columns[b].template bits_above<is_whole>(below, n_cols - 8 * byte) ^ args.flip);
         }

@@ -20,17 +20,17 @@ bool has_whole_pieces(const Rows& rows, std::int64_t piece_columns, std::int64_t
 }
 
 // As many lanes as find something to do at once, so that short rows leave none idle.
-int lanes_for(std::int64_t parts) {
-    int lanes = 4;
-    while (lanes < 32 && lanes < parts) lanes *= 2;
-    return lanes;
+int log_lanes_for(std::int64_t parts) {
+    int log_lanes = 2;
+    while (log_lanes < 5 && (1 << log_lanes) < parts) ++log_lanes;
+    return log_lanes;
 }
 
-Walk walk_of(int n_cols, int count, CodeBytes bytes) {
-    const bool is_split = bytes == CodeBytes::split;
-    const int end = is_split ? n_cols / 2 : n_cols, together = is_split ? count : 2 * count;
-    const int lanes = lanes_for((end + together - 1) / together);
-    return {n_cols, lanes, end, is_split ? end : lanes * count, lanes * together, count};
+// Lanes take a piece of either half of a row, or `n_pieces`.
+Walk walk_of(int n_cols, int count, bool is_split, int n_pieces) {
+    const int end = is_split ? n_cols / 2 : n_cols, together = is_split ? count : n_pieces * count;
+    const int log_lanes = log_lanes_for((end + together - 1) / together);
+    return {n_cols, log_lanes, end, is_split ? end : count << log_lanes, together << log_lanes, count};
 }
 
 CodeFormat code_format(const embmath_code_format& format) {
@@ -95,14 +95,17 @@ embmath_cuda_status embmath_cuda_quantize(const embmath_rows* rows, const embmat
     const Coder coder = coder_of(*format, rows->n_cols, codes);
     visit_pieces(*rows, coder.bytes, codes, [&](auto traits, auto is_whole) {
         using D = decltype(traits);
-        const Walk walk = walk_of(static_cast<int>(rows->n_cols), Piece<D>::kCount, coder.bytes);
+        const bool is_split = coder.bytes == CodeBytes::split;
+        const Walk walk = walk_of(static_cast<int>(rows->n_cols), Piece<D>::kCount, is_split, 1);
         // Few blocks, so that a lane meets many rows on the grids that it has made; enough to fill the device.
         constexpr std::int64_t kBlocksEach = 8;
         const unsigned tiles = blocks_for(walk.end, walk.stride);
         const std::int64_t most = std::max<std::int64_t>(1, kBlocksEach * multiprocessors(device) / tiles);
-        const auto height = std::min<std::int64_t>(most, blocks_for(rows->n_rows, kWalkThreads / walk.lanes));
-        launch<QuantizeArgs>(&quantize<D, decltype(is_whole)::value>, {tiles, static_cast<unsigned>(height), kWalkThreads, 0},
-                             static_cast<Stream>(stream), {rows_of(*rows), walk, coder, low, high, n_ranges != 1});
+        const auto height = std::min<std::int64_t>(most, blocks_for(rows->n_rows, walk.rows_per_block()));
+        constexpr bool kIsWhole = decltype(is_whole)::value;
+        launch<QuantizeArgs>(is_split ? &quantize<D, kIsWhole, true> : &quantize<D, kIsWhole, false>,
+                             {tiles, static_cast<unsigned>(height), kWalkThreads, 0}, static_cast<Stream>(stream),
+                             {rows_of(*rows), walk, coder, low, high, n_ranges != 1});
     });
     return guard.launched();
 }
@@ -116,9 +119,9 @@ embmath_cuda_status embmath_cuda_quantize_rows(const embmath_rows* rows, const e
     const Coder coder = coder_of(*format, rows->n_cols, codes);
     visit_pieces(*rows, coder.bytes, codes, [&](auto traits, auto is_whole) {
         using D = decltype(traits);
-        const Walk walk = walk_of(static_cast<int>(rows->n_cols), Piece<D>::kCount, coder.bytes);
+        const Walk walk = walk_of(static_cast<int>(rows->n_cols), Piece<D>::kCount, coder.bytes == CodeBytes::split, 2);
         launch<QuantizeRowsArgs>(&quantize_rows<D, decltype(is_whole)::value>,
-                                 {blocks_for(rows->n_rows, kWalkThreads / walk.lanes), 1, kWalkThreads, 0},
+                                 {blocks_for(rows->n_rows, walk.rows_per_block()), 1, kWalkThreads, 0},
                                  static_cast<Stream>(stream), {rows_of(*rows), walk, coder, minimum, step, before_bad});
     });
     return guard.launched();
@@ -131,12 +134,12 @@ embmath_cuda_status embmath_cuda_pack_bits(const embmath_rows* rows, double thre
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
     if (rows->n_rows == 0) return EMBMATH_CUDA_OK;
     const std::int64_t n_bytes = (rows->n_cols + 7) / 8;
-    const int lanes = lanes_for((n_bytes + kBytesTogether - 1) / kBytesTogether);
-    const PackBitsArgs args{rows_of(*rows), lanes, threshold, flip, static_cast<std::uint8_t*>(codes)};
+    const int log_lanes = log_lanes_for((n_bytes + kBytesTogether - 1) / kBytesTogether);
+    const PackBitsArgs args{rows_of(*rows), log_lanes, threshold, flip, static_cast<std::uint8_t*>(codes)};
     visit_floats(static_cast<Dtype>(rows->dtype), [&](auto traits) {
         using D = decltype(traits);
         const auto kernel = has_whole_pieces(args.rows, 8, rows->n_cols) ? &pack_bits<D, true> : &pack_bits<D, false>;
-        launch<PackBitsArgs>(kernel, {blocks_for(rows->n_rows, kWalkThreads / lanes), 1, kWalkThreads, 0}, static_cast<Stream>(stream), args);
+        launch<PackBitsArgs>(kernel, {blocks_for(rows->n_rows, kWalkThreads >> log_lanes), 1, kWalkThreads, 0}, static_cast<Stream>(stream), args);
     });
     return guard.launched();
 }
