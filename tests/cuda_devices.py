@@ -73,6 +73,15 @@ class RowCodes(NamedTuple):
     first_bad: int | None
 
 
+class Hits(NamedTuple):
+    """Of a range search, in the order of (query, row); how many candidates there were."""
+
+    queries: Array
+    indices: Array
+    values: Array
+    count: int
+
+
 class Workspace(NamedTuple):
     """Memory of a device, and where it starts."""
 
@@ -177,22 +186,76 @@ class Kernels:
         k: int,
         metric: str = "cosine",
         *,
+        multiply: Multiply | None = None,
+        tile_rows: int = 2**40,
+        spare: int = 0,
+        **options: Any,
+    ) -> Found:
+        device = self.device
+        values = device.dirty((len(queries), k), score_dtype(corpus.dtype, metric))
+        indices = device.dirty((len(queries), k), np.int64)
+        counters = device.put(np.zeros(2, np.int64))
+        outputs = {"values": values, "indices": indices, "counters": counters}
+        call, _inputs = self._call(queries, corpus, k, metric, outputs, **options)
+        n_bytes = call.workspace_bytes(0)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
+        if options.get("plan") == TILES:
+            assert multiply is not None
+            shape = len(queries), len(corpus)
+            self._tiles(call, at, workspace, shape, multiply, tile_rows)
+        else:
+            call.run(at)
+        rescored, scanned = (int(count) for count in device.get(counters))
+        return Found(device.get(values), device.get(indices), rescored, scanned)
+
+    def range_search(
+        self,
+        queries: Array,
+        corpus: Array,
+        threshold: float,
+        metric: str,
+        capacity: int,
+        **options: Any,
+    ) -> Hits:
+        device = self.device
+        outputs = {"values": None, "indices": None, "counters": None}
+        call, _inputs = self._call(
+            queries, corpus, 1, metric, outputs, threshold=threshold, **options
+        )
+        n_bytes = call.range_bytes(0)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes, 0, device.stream)
+        pairs = device.dirty((capacity,), np.int64)
+        values = device.dirty((capacity,), score_dtype(corpus.dtype, metric))
+        counter = device.put(np.zeros(1, np.int64))
+        addresses = device.address(pairs), device.address(values)
+        call.run_range(at, *addresses, capacity, device.address(counter))
+        count = int(device.get(counter)[0])
+        kept = device.get(pairs)[:count]
+        found = kept[kept != -1]
+        order = np.argsort(found)
+        found_values = device.get(values)[:count][kept != -1][order]
+        return Hits(found[order] >> 32, found[order] & 0xFFFFFFFF, found_values, count)
+
+    def _call(
+        self,
+        queries: Array,
+        corpus: Array,
+        k: int,
+        metric: str,
+        outputs: dict[str, Any],
+        *,
         plan: int = AUTO,
         plane: Any = None,
         mask: Array | None = None,
         self_row: int = -1,
         threshold: float = math.nan,
-        multiply: Multiply | None = None,
-        tile_rows: int = 2**40,
-        spare: int = 0,
-    ) -> Found:
+    ) -> tuple[Any, Any]:
+        """The call, and what must stay alive until it has run."""
         device = self.device
-        is_byte = corpus.dtype.itemsize == 1
-        asking = queries if is_byte else np.float32(queries)
+        asking = queries if corpus.dtype.itemsize == 1 else np.float32(queries)
         q, x = device.put(asking), device.put(corpus)
-        values = device.dirty((len(q), k), score_dtype(corpus.dtype, metric))
-        indices = device.dirty((len(q), k), np.int64)
-        counters = device.put(np.zeros(2, np.int64))
         mask = None if mask is None else device.put(mask)
         call = self.module.Search(
             queries=self.rows(q, asking.dtype),
@@ -205,20 +268,9 @@ class Kernels:
             mask_stride=0 if mask is None or mask.ndim == 1 else device.row_bytes(mask),
             self_row=self_row,
             threshold=threshold,
-            values=device.address(values),
-            indices=device.address(indices),
-            counters=device.address(counters),
+            **{name: device.address(array) for name, array in outputs.items()},
         )
-        n_bytes = call.workspace_bytes(0)
-        workspace = device.workspace(n_bytes)
-        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
-        if plan == TILES:
-            assert multiply is not None
-            self._tiles(call, at, workspace, (len(q), len(x)), multiply, tile_rows)
-        else:
-            call.run(at)
-        rescored, scanned = (int(count) for count in device.get(counters))
-        return Found(device.get(values), device.get(indices), rescored, scanned)
+        return call, (q, x, mask)
 
     def _tiles(
         self,

@@ -63,6 +63,15 @@ public:
     void run(const Place& at) const {
         call([&] { return embmath_cuda_search(&search_, pointer<void>(at.workspace), at.bytes, at.device, pointer<void>(at.stream)); });
     }
+    std::size_t range_bytes(int device) const {
+        std::size_t bytes = 0;
+        check(embmath_cuda_range_bytes(&search_, device, &bytes));
+        return bytes;
+    }
+    void run_range(const Place& at, Address pairs, Address values, std::int64_t capacity, Address count) const {
+        const embmath_hits hits{pointer<std::uint64_t>(pairs), pointer<void>(values), capacity, pointer<std::uint64_t>(count)};
+        call([&] { return embmath_cuda_range_search(&search_, &hits, pointer<void>(at.workspace), at.bytes, at.device, pointer<void>(at.stream)); });
+    }
     // Addresses of the queries' and of a tile's codes, elements from row to row, rows of a tile.
     std::tuple<Address, Address, std::int64_t, std::int64_t> open_tiles(const Place& at) const {
         embmath_tiles tiles{};
@@ -114,6 +123,8 @@ PYBIND11_MODULE(_cuda, m) {
              py::arg("counters"))
         .def("workspace_bytes", &Search::workspace_bytes, py::arg("device"))
         .def("run", &Search::run, py::arg("at"))
+        .def("range_bytes", &Search::range_bytes, py::arg("device"))
+        .def("run_range", &Search::run_range, py::arg("at"), py::arg("pairs"), py::arg("values"), py::arg("capacity"), py::arg("count"))
         .def("open_tiles", &Search::open_tiles, py::arg("at"))
         .def("encode_tile", &Search::encode_tile, py::arg("at"), py::arg("first"), py::arg("n"))
         .def("select_tile", &Search::select_tile, py::arg("at"), py::arg("products"), py::arg("ld"), py::arg("first"), py::arg("n"))

@@ -61,6 +61,22 @@ def test_search(on_device, rng, metric):
         )
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_range_search(on_device, rng, metric):
+    q, x = np.float32(rng.standard_normal((4, 40))), np.float32(rng.standard_normal((600, 40)))
+    x[7] = x[300]
+    threshold = float(em.search(q, x, 30, metric).values[1, 29])
+    for options in ({}, {"dims": 17}, {"mask": rng.random(600) < 0.3}, {"exclude_self": True}):
+        wanted = em.range_search(q, x, threshold, metric, **options)
+        same(on_device(em.range_search, q, x, threshold, metric, **options), wanted)
+
+
+def test_more_hits_than_expected(on_device, rng, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST_HITS", 64)
+    x = np.float32(rng.standard_normal((200, 10)))
+    same(on_device(em.range_search, x, x, 0.1), em.range_search(x, x, 0.1))
+
+
 def test_views_are_read_where_they_lie(on_device, rng):
     wide = np.float32(rng.standard_normal((300, 64)))
     q = np.float32(rng.standard_normal((3, 20)))

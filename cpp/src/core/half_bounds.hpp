@@ -114,6 +114,22 @@ EMBMATH_INLINE HalfGate half_gate(Metric metric, const HalfMeasure& query, doubl
     return {is_euclidean(metric) ? static_cast<float>(unit) : 0.0F, weight, above(margin), 1};
 }
 
+// What the upper bounds of all rows reach whose score is within `threshold`, in the same units. Of a
+// distance the bound holds but for what its roundings are relative to |q|^2 (see margin); a root that
+// rounds to the threshold may be of a square 2^-22 above its own.
+EMBMATH_INLINE float half_least(Metric metric, const HalfMeasure& query, const HalfRange& range, double threshold) {
+    if (metric == Metric::euclidean && threshold < 0.0) return HUGE_VALF;
+    const double unit = ldexp(1.0, -query.exponent), reach = range.largest_err;
+    double least = threshold * unit;
+    if (metric == Metric::cosine) least *= sqrt(query.sq_norm);
+    if (metric == Metric::hamming) least = 0.5 * (query.sq_norm - threshold);
+    if (is_euclidean(metric)) {
+        const double square = metric == Metric::euclidean ? threshold * threshold * (1.0 + 0x1p-22) : threshold;
+        least = unit * (0.5 * (query.sq_norm - square) - 0x1p-20 * reach * reach - 0x1p-21 * query.sq_norm);
+    }
+    return static_cast<float>(least - fabs(least) * 0x1p-22 - 0x1p-149);
+}
+
 EMBMATH_INLINE float half_upper(float v, const HalfRow& row, const HalfGate& gate) {
     return fmaf(v, row.mul, fmaf(row.off, gate.unit, row.err * gate.weight));
 }

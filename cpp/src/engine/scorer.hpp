@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/metrics.hpp"
 #include "embmath/runtime.hpp"
 #include "embmath/types.hpp"
 #include "engine/rows.hpp"

@@ -87,6 +87,18 @@ EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search_bytes(const embmath_sea
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* workspace, size_t bytes, int device,
                                                          void* stream);
 
+/* Every row within search->threshold. Of `search`, k, values, indices and the tiles' plan are not looked at. */
+typedef struct {
+    uint64_t* pairs;  /* [capacity], in no particular order: query << 32 | row; all ones: no hit after all */
+    void* values;     /* [capacity]: scores of the pairs, as embmath_search.values */
+    int64_t capacity;
+    uint64_t* count;  /* one, 0 before: how many there are. More than capacity: call again with room for as many */
+} embmath_hits;
+
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_range_bytes(const embmath_search* search, int device, size_t* bytes);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_range_search(const embmath_search* search, const embmath_hits* hits,
+                                                               void* workspace, size_t bytes, int device, void* stream);
+
 /* The same search of float rows, without a plane, where the caller multiplies codes with a matrix product of its own, float32 sums:
  *
  *   tiles_open(...)

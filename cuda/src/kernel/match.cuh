@@ -31,12 +31,14 @@ struct TileOrder {
     }
 };
 
+template <class Sink>
 struct MatchArgs {
     Lines queries, rows;
     TileOrder order;
     std::int64_t first_row;  // what row 0 is called
     const core::HalfRow* terms;
-    Lists lists;
+    const core::HalfGate* gates;
+    Sink sink;  // Lists, or Hits
     Permission permission;
 };
 
@@ -105,8 +107,8 @@ struct Accumulator {
 
 // Compares a tile with the thresholds of its queries. Almost always nothing passes; what does is found by
 // its bit, and its product in shared memory, where registers have no numbers.
-template <class Shape, class Code>
-__device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>& shared, const Accumulator<Shape, Code>& tile,
+template <class Shape, class Code, class Sink>
+__device__ __forceinline__ void filter(const MatchArgs<Sink>& args, MatchShared<Shape>& shared, const Accumulator<Shape, Code>& tile,
                                        unsigned first_query, unsigned first_row, int own_query, int own_row) {
     constexpr int kProducts = Shape::kQueryFragments * Shape::kRowFragments * 4;
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
@@ -143,14 +145,13 @@ __device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>
         const std::int64_t query = first_query + slot, row = args.first_row + index;
         const Key key = key_of(core::half_upper(products[n * 32], shared.terms[index - first_row], shared.gates[slot]), static_cast<std::uint32_t>(row));
         if (key < shared.own[slot].least || !args.permission.allows(query, row)) continue;
-        Key* keys = args.lists.keys_of(args.lists.list(query, blockIdx.y));
-        keys[atomicAdd(&shared.own[slot].count, 1u)] = key;
+        append(args.sink, query, blockIdx.y, shared.own[slot], key);
     }
 }
 
 // Room for a tile's rows in every list, what is known of those rows, and the thresholds of the queries.
-template <class Shape>
-__device__ void prepare_tile(const MatchArgs& args, MatchShared<Shape>& shared, unsigned first_query, unsigned first_row) {
+template <class Shape, class Sink>
+__device__ void prepare_tile(const MatchArgs<Sink>& args, MatchShared<Shape>& shared, unsigned first_query, unsigned first_row) {
     for (int line = static_cast<int>(threadIdx.x); line < Shape::kRows; line += kMatchThreads) {
         const std::int64_t row = first_row + line;
         shared.terms[line] = row < args.rows.n ? args.terms[row] : core::HalfRow{0.0F, -HUGE_VALF, 0.0F};
@@ -160,9 +161,9 @@ __device__ void prepare_tile(const MatchArgs& args, MatchShared<Shape>& shared, 
         const std::int64_t query = first_query + slot;
         if (query >= args.queries.n) continue;
         Collected& own = shared.own[slot];
-        make_room<WarpGroup>(args.lists, query, args.lists.list(query, blockIdx.y), Shape::kRows, own, shared.scratch[warp]);
+        make_room<WarpGroup>(args.sink, query, blockIdx.y, Shape::kRows, own, shared.scratch[warp]);
         if (WarpGroup::rank() != 0 || own.least == kNothing) continue;
-        const Key others = proven(args.lists, query);
+        const Key others = proven(args.sink, query);
         if (others > own.least) own.least = others;
     }
     __syncthreads();
@@ -180,23 +181,23 @@ inline constexpr int kMatchBlocks = 1;
 inline constexpr int kMatchBlocks = 2;
 #endif
 
-template <class Shape, class Code>
-__global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __grid_constant__ MatchArgs args) {
+template <class Shape, class Code, class Sink>
+__global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __grid_constant__ MatchArgs<Sink> args) {
     auto& shared = *reinterpret_cast<MatchShared<Shape>*>(shared_memory());
     const int warp = static_cast<int>(threadIdx.x) / 32;
     const unsigned first_query = blockIdx.x * Shape::kQueries;
     for (int slot = static_cast<int>(threadIdx.x); slot < Shape::kQueries; slot += kMatchThreads) {
         const std::int64_t query = first_query + slot;
         const bool is_real = query < args.queries.n;
-        shared.own[slot] = is_real ? reopen(args.lists, query, args.lists.list(query, blockIdx.y)) : Collected{0, kNothing};
-        shared.gates[slot] = is_real ? args.lists.gates[query] : core::HalfGate{0.0F, 0.0F, 0.0F, 0};
+        shared.own[slot] = is_real ? reopen(args.sink, query, blockIdx.y) : Collected{0, kNothing};
+        shared.gates[slot] = is_real ? args.gates[query] : core::HalfGate{0.0F, 0.0F, 0.0F, 0};
     }
     __syncthreads();
     const int own_query = warp / Shape::kWarpsOverRows * Shape::kWarpQueries;
     const int own_row = warp % Shape::kWarpsOverRows * Shape::kWarpRows;
     const std::int64_t n_tiles = args.order.count(static_cast<unsigned>((args.rows.n + Shape::kRows - 1) / Shape::kRows));
-    const auto first_tile = static_cast<unsigned>(n_tiles * blockIdx.y / args.lists.n_splits);
-    const auto last_tile = static_cast<unsigned>(n_tiles * (blockIdx.y + 1) / args.lists.n_splits);
+    const auto first_tile = static_cast<unsigned>(n_tiles * blockIdx.y / args.sink.n_splits);
+    const auto last_tile = static_cast<unsigned>(n_tiles * (blockIdx.y + 1) / args.sink.n_splits);
     Accumulator<Shape, Code> sums;
     for (unsigned tile = first_tile; tile < last_tile; ++tile) {
         const unsigned first_row = args.order.tile(tile) * Shape::kRows;
@@ -226,7 +227,7 @@ __global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __gri
     }
     for (int slot = static_cast<int>(threadIdx.x); slot < Shape::kQueries; slot += kMatchThreads) {
         const std::int64_t query = first_query + slot;
-        if (query < args.queries.n) close(args.lists, args.lists.list(query, blockIdx.y), shared.own[slot]);
+        if (query < args.queries.n) close(args.sink, query, blockIdx.y, shared.own[slot]);
     }
 }
 

@@ -13,6 +13,7 @@ inline constexpr int kDepthBytes = 32;   // of a line, that an instruction multi
 // One row for each half warp.
 inline constexpr int kRowsPerBlock = 16, kRowThreads = kRowsPerBlock * kLanes;
 inline constexpr int kRescoreThreads = 128, kRescoreRows = kRescoreThreads / kLanes;
+inline constexpr unsigned kScoreBlocks = 1024;  // that share all hits
 
 // Canonical scores of all rows: four rows for each half warp at a time.
 inline constexpr int kExactThreads = 256, kRowsTogether = 4;

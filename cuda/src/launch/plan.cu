@@ -17,6 +17,9 @@ constexpr std::int64_t kLargestBatch = 16384;
 // Below this many multiply-adds canonical scores take no longer than codes take to make.
 constexpr double kSmallWork = 0x1p26;
 constexpr std::int64_t kMostSplits = 1024;
+// Float rows without codes cost these queries one read when they are scored canonically at once, and two
+// reads and a write when codes are made first: 4 and 8 bytes for each float32. Unmeasured.
+constexpr std::int64_t kScannedQueries = 2;
 
 std::uint32_t step_of(embmath_plan kind) {
     switch (kind) {
@@ -69,7 +72,9 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     plan.kind = static_cast<embmath_plan>(search.plan);
     if (plan.kind == EMBMATH_PLAN_AUTO) {
         const double work = static_cast<double>(n_queries) * static_cast<double>(n_rows) * static_cast<double>(search.corpus.n_cols);
-        plan.kind = work < kSmallWork || 4 * k > n_rows ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
+        const bool has_codes = search.plane != nullptr || is_coded(search.corpus, static_cast<Metric>(search.metric));
+        const bool is_scanned = n_queries <= kScannedQueries && !has_codes && is_float(search.corpus.dtype) && has_fast_float64(device);
+        plan.kind = work < kSmallWork || 4 * k > n_rows || is_scanned ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
     }
     plan.tile = tile_for(n_queries, device);
     // Four times the limit leaves room for the rows that an interval holds beyond it. Canonical scores
@@ -95,22 +100,28 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     return plan;
 }
 
-SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes) {
+SearchMemory carve(const embmath_search& search, const SearchPlan& plan, bool has_lists, void* workspace, std::size_t* bytes) {
     Carver carver(workspace);
     SearchMemory memory;
     const std::int64_t n = plan.batch_queries, n_lists = n * plan.n_splits;
     const auto metric = static_cast<Metric>(search.metric);
     memory.queries = carve_plane(carver, search.queries, n, metric, false, false);
-    Lists& lists = memory.lists;
-    lists.n_splits = plan.n_splits;
-    lists.capacity = plan.capacity;
-    lists.k = static_cast<std::uint32_t>(search.k);
-    lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
-    lists.least = carver.take<core::Key>(n_lists);
-    lists.counts = carver.take<std::uint32_t>(n_lists);
-    lists.thresholds = carver.take<std::uint32_t>(n);
-    lists.is_exact = carver.take<std::uint32_t>(n);
-    lists.gates = carver.take<core::HalfGate>(n);
+    memory.gates = carver.take<core::HalfGate>(n);
+    memory.is_exact = carver.take<std::uint32_t>(n);
+    if (has_lists) {
+        Lists& lists = memory.lists;
+        lists.n_splits = plan.n_splits;
+        lists.capacity = plan.capacity;
+        lists.k = static_cast<std::uint32_t>(search.k);
+        lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
+        lists.least = carver.take<core::Key>(n_lists);
+        lists.counts = carver.take<std::uint32_t>(n_lists);
+        lists.thresholds = carver.take<std::uint32_t>(n);
+        lists.is_exact = memory.is_exact;
+        lists.gates = memory.gates;
+    } else {
+        memory.least = carver.take<float>(n);
+    }
     if (plan.kind == EMBMATH_PLAN_EXACT) {
         // No codes.
     } else if (search.plane != nullptr) {
@@ -121,6 +132,14 @@ SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* w
     }
     if (bytes != nullptr) *bytes = carver.used();
     return memory;
+}
+
+embmath_cuda_status bytes_of(const embmath_search& search, int device, bool has_lists, std::size_t* bytes) {
+    if (const embmath_cuda_status status = check(search, device); status != EMBMATH_CUDA_OK) return status;
+    const DeviceGuard guard(device);
+    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
+    carve(search, make_plan(search, device), has_lists, nullptr, bytes);
+    return EMBMATH_CUDA_OK;
 }
 
 }  // namespace embmath::cuda

@@ -141,7 +141,13 @@ class DeviceIndex:
             progress=progress,
         )
         found = calls.range_search(
-            queries, self._rows, self.metric, dims=dims, mask=mask, asked=asked
+            queries,
+            self._rows,
+            self.metric,
+            dims=dims,
+            mask=mask,
+            asked=asked,
+            plane=None if dims is not None else self._plane,
         )
         return RangeResult(found.offsets, found.values, self._named(found.indices))
 

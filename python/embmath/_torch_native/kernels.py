@@ -8,12 +8,14 @@ from torch import Tensor
 
 from .. import _device
 from .problem import Asked, Problem
+from .tensors import Rows
 
 _METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3, "hamming": 5}
 _FLOATS = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
 _DTYPES = {**_FLOATS, torch.int8: 4, torch.uint8: 5}
 _AUTO = 0  # the plan that suits the problem
 _MOST_ROWS, _MOST_COLS = 2**32 - 2, 2**20
+_LEAST_HITS = 2**16  # of a range search, for which there is room at first
 _MOST_BYTES = 33025  # of a row: dot products of more leave int32
 _ROUNDINGS = {"floor": 0, "nearest": 1, "truncate": 2, "ratio": 3}
 _ORDERS = {"bytes": 0, "interleaved": 1, "split": 2}
@@ -65,48 +67,103 @@ def top(
     problem: Problem, asked: Asked, stats: dict[str, Any] | None, plane: Plane | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Values and indices, (queries, k); None where others must do it."""
-    asking, asked_of = problem.queries, problem.corpus
-    dtypes = {asking.dtype, asked_of.dtype}
-    if asking.stored is None or asked_of.stored is None or asked.k is None or not asking.n_rows:
+    if asked.k is None or not 0 < asked.k <= _limit(problem):
         return None
-    if not take(dtypes, (asked_of.n_rows, problem.n_cols), problem.metric):
-        return None
-    if not 0 < asked.k <= most_results(problem.device):
-        return None
-    queries = asking.stored()[:, : problem.n_cols]
-    queries = _contiguous(queries.float() if dtypes <= set(_FLOATS) else queries)
-    rows = _contiguous(asked_of.stored()[:, : problem.n_cols])
-    shape = len(queries), asked.k
-    values = torch.empty(shape, dtype=problem.score_dtype, device=problem.device)
-    indices = torch.empty(shape, dtype=torch.int64, device=problem.device)
-    counters = None
-    if stats is not None:
-        counters = torch.zeros(2, dtype=torch.int64, device=problem.device)
-    mask = None if asked.mask is None else _contiguous(asked.mask)
-    call = _module().Search(
-        queries=_rows(queries),
-        corpus=_rows(rows),
-        plane=0 if plane is None else plane.address,
-        metric=_METRICS[problem.metric],
-        plan=_AUTO,
-        k=asked.k,
-        mask=0 if mask is None else mask.data_ptr(),
-        mask_stride=0 if mask is None or mask.ndim == 1 else mask.stride(0),
-        self_row=0 if asked.exclude_self else -1,
-        threshold=math.nan if asked.threshold is None else asked.threshold,
-        values=values.data_ptr(),
-        indices=indices.data_ptr(),
-        counters=0 if counters is None else counters.data_ptr(),
-    )
-    workspace = _workspace(call.workspace_bytes(problem.device.index or 0), problem.device)
+    device, shape = problem.device, (problem.queries.n_rows, asked.k)
+    values = torch.empty(shape, dtype=problem.score_dtype, device=device)
+    indices = torch.empty(shape, dtype=torch.int64, device=device)
+    counters = None if stats is None else torch.zeros(2, dtype=torch.int64, device=device)
+    inputs = _Inputs(problem, asked)
+    outputs = (_address(each) for each in (values, indices, counters))
+    call = inputs.call(asked, asked.k, plane, *outputs)
+    workspace = _workspace(call.workspace_bytes(device.index or 0), device)
     call.run(_place(workspace))
     if stats is not None and counters is not None:
         verified, scanned = counters.tolist()
-        codes = "float16" if dtypes <= set(_FLOATS) else "bytes"
-        how = "bits" if problem.metric == "hamming" else codes
-        how = how if verified or not scanned else "canonical"
+        how = inputs.codes if verified or not scanned else "canonical"
         stats |= {"plan": f"kernels, {how}", "verified": verified, "scanned": scanned}
     return values, indices
+
+
+def within(
+    problem: Problem, asked: Asked, plane: Plane | None = None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Queries, indices and values of all hits, in no order; None where others must do it."""
+    if not _limit(problem):
+        return None
+    device, inputs = problem.device, _Inputs(problem, asked)
+    call = inputs.call(asked, 1, plane, 0, 0, 0)
+    workspace = _workspace(call.range_bytes(device.index or 0), device)
+    capacity = _LEAST_HITS
+    while True:
+        pairs = torch.empty(capacity, dtype=torch.int64, device=device)
+        values = torch.empty(capacity, dtype=problem.score_dtype, device=device)
+        count = torch.zeros(1, dtype=torch.int64, device=device)
+        call.run_range(
+            _place(workspace), pairs.data_ptr(), values.data_ptr(), capacity, count.data_ptr()
+        )
+        n = int(count)
+        if n <= capacity:
+            break
+        capacity = n
+    is_hit = pairs[:n] != -1
+    pairs = pairs[:n][is_hit]
+    return pairs >> 32, pairs & 0xFFFFFFFF, values[:n][is_hit]
+
+
+class _Inputs:
+    """What kernels read, kept alive as long as they are launched."""
+
+    def __init__(self, problem: Problem, asked: Asked) -> None:
+        self.problem = problem
+        queries, rows = (
+            _stored(side, problem.n_cols) for side in (problem.queries, problem.corpus)
+        )
+        has_floats = rows.dtype in _FLOATS
+        self.queries, self.rows = _contiguous(queries.float() if has_floats else queries), rows
+        self.mask = None if asked.mask is None else _contiguous(asked.mask)
+        codes = "float16" if has_floats else "bytes"
+        self.codes = "bits" if problem.metric == "hamming" else codes
+
+    def call(self, asked: Asked, k: int, plane: Plane | None, *outputs: int) -> Any:
+        """The module's search: all addresses in one object."""
+        values, indices, counters = outputs
+        has_masks = self.mask is not None and self.mask.ndim > 1
+        return _module().Search(
+            queries=_rows(self.queries),
+            corpus=_rows(self.rows),
+            plane=0 if plane is None else plane.address,
+            metric=_METRICS[self.problem.metric],
+            plan=_AUTO,
+            k=k,
+            mask=_address(self.mask),
+            mask_stride=self.mask.stride(0) if self.mask is not None and has_masks else 0,
+            self_row=0 if asked.exclude_self else -1,
+            threshold=math.nan if asked.threshold is None else asked.threshold,
+            values=values,
+            indices=indices,
+            counters=counters,
+        )
+
+
+def _limit(problem: Problem) -> int:
+    """The largest k of a search that kernels do; 0 where they do not."""
+    queries, corpus = problem.queries, problem.corpus
+    if queries.stored is None or corpus.stored is None or not queries.n_rows:
+        return 0
+    shape = corpus.n_rows, problem.n_cols
+    if not take({queries.dtype, corpus.dtype}, shape, problem.metric):
+        return 0
+    return most_results(problem.device)
+
+
+def _stored(rows: Rows, n_cols: int) -> Tensor:
+    assert rows.stored is not None
+    return _contiguous(rows.stored()[:, :n_cols])
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def normalize(rows: Tensor, eps: float) -> Tensor | None:
