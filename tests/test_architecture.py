@@ -172,7 +172,7 @@ ALLOWED_IMPORTS = {
     "_torch_native/foreign": {"_arrays"},
     "_torch_native/index": {"_arguments", "_types"}
     | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
-    "_torch_native/kernels": {"_device", "_torch_native/problem"},
+    "_torch_native/kernels": {"_device", "_torch_native/problem", "_torch_native/tensors"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
     "_torch_native/order": set(),

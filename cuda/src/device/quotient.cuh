@@ -9,11 +9,11 @@
 namespace embmath::cuda {
 
 // Everything is scaled by the power of two that takes the divisor to [1, 2), one above 2^127 to [2, 4), a
-// subnormal one to at least 2^-23: a = scale x - scale start has the roundings of x - start, b = scale divisor is exact, and nothing
-// below leaves the range of float32. With y = 1/b to nearest, a y is within two units of a/b in the last
-// place; the first correction by the remainder a - q b leaves less than one, so that the second remainder is
-// exact and the second correction rounds correctly (Markstein, "Computation of elementary functions on the
-// IBM RISC System/6000 processor", 1990).
+// subnormal one to at least 2^-23: a = scale x - scale start has the roundings of x - start, b = scale divisor
+// is exact, and nothing below leaves the range of float32. With y = 1/b to nearest, a y is within two units of
+// a/b in the last place; the first correction by the remainder a - q b leaves less than one, so that the second
+// remainder is exact and the second correction rounds correctly (Markstein, "Computation of elementary
+// functions on the IBM RISC System/6000 processor", 1990).
 //
 // Where that does not hold no code depends on it: quotients below 2^-20, which all round to 0 and leave -128
 // as it is, and beyond +-256, which of_any() cuts off and which belong to the last codes; NaN goes to the first.

@@ -32,9 +32,9 @@ __device__ __forceinline__ std::uint32_t join_bytes(const int (&code)[4]) {
 }
 
 // `quotient(i, x)`: of x in column i of the piece. Codes beyond the row are 0.
-template <class D, bool is_whole, class GridOf>
+template <class D, bool is_whole, class QuotientOf>
 __device__ __forceinline__ PieceCodes<D> codes_of(const core::PlaceRule& rule, const Piece<D>& piece, int left,
-                                                          const GridOf& quotient) {
+                                                  const QuotientOf& quotient) {
     const float half = rule.to_nearest ? 0.5F : 0.0F;
     const std::uint32_t flip = rule.bias == 0 ? 0u : 0x80808080u;  // minus 128
     PieceCodes<D> codes;

@@ -20,8 +20,8 @@ struct QuantizeRowsArgs {
     Rows rows;
     Walk walk;
     Coder coder;
-    float *minimum, *step;   // per row; no minimum of symmetric codes
-    unsigned* before_bad;    // raised to 2^32 - 1 minus the first row without a finite range
+    float *minimum, *step;  // per row; no minimum of symmetric codes
+    unsigned* before_bad;   // raised to 2^32 - 1 minus the first row without a finite range
 };
 
 // The range of a row as all its lanes know it, in the form that codes are laid over; lane 0 notes it.

@@ -45,7 +45,8 @@ CodeFormat code_format(const embmath_code_format& format) {
 Coder coder_of(const embmath_code_format& format, std::int64_t n_cols, void* codes) {
     const auto bytes = static_cast<CodeBytes>(format.bytes);
     const CodeFormat found = code_format(format);
-    return {found, core::place_rule(found), bytes, bytes == CodeBytes::one ? n_cols : (n_cols + 1) / 2, static_cast<std::uint8_t*>(codes)};
+    const std::int64_t row_bytes = bytes == CodeBytes::one ? n_cols : (n_cols + 1) / 2;
+    return {found, core::place_rule(found), bytes, row_bytes, static_cast<std::uint8_t*>(codes)};
 }
 
 embmath_cuda_status check_floats(const embmath_rows& rows) {
@@ -139,7 +140,8 @@ embmath_cuda_status embmath_cuda_pack_bits(const embmath_rows* rows, double thre
     visit_floats(static_cast<Dtype>(rows->dtype), [&](auto traits) {
         using D = decltype(traits);
         const auto kernel = has_whole_pieces(args.rows, 8, rows->n_cols) ? &pack_bits<D, true> : &pack_bits<D, false>;
-        launch<PackBitsArgs>(kernel, {blocks_for(rows->n_rows, kWalkThreads >> log_lanes), 1, kWalkThreads, 0}, static_cast<Stream>(stream), args);
+        launch<PackBitsArgs>(kernel, {blocks_for(rows->n_rows, kWalkThreads >> log_lanes), 1, kWalkThreads, 0},
+                             static_cast<Stream>(stream), args);
     });
     return guard.launched();
 }
