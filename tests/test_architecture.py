@@ -107,12 +107,20 @@ ALLOWED_IMPORTS = {
     | {"_types"},
     "compat/__init__": set(),
     "compat/faiss/__init__": {
-        *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
-        *(f"compat/faiss/{name}" for name in ("index", "scalar_quantizer", "selectors")),
+        *(f"compat/faiss/{name}" for name in ("binary", "factory", "files", "flat", "functions")),
+        *(f"compat/faiss/{name}" for name in ("id_map", "index", "scalar_quantizer", "selectors")),
+        *(f"compat/faiss/{name}" for name in ("streams", "vectors")),
     },
     "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
-    "compat/faiss/files": {"_files"}
-    | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")},
+    "compat/faiss/factory": {
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index")),
+        "compat/faiss/scalar_quantizer",
+    },
+    "compat/faiss/files": {
+        "_files",
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index", "streams")),
+        "compat/faiss/scalar_quantizer",
+    },
     "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
     "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
     "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
@@ -120,6 +128,8 @@ ALLOWED_IMPORTS = {
     "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
     "compat/faiss/selectors": set(),
     "compat/faiss/stores": set(),
+    "compat/faiss/streams": set(),
+    "compat/faiss/vectors": {"compat/faiss/index"},
     "compat/scipy": set(),
     "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
     "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,26 @@ def test_a_length_that_lies() -> None:
 def test_a_writer_that_takes_less() -> None:
     with pytest.raises(OSError, match="took 3"):
         ours.write_index(filled(ours), ours.PyCallbackIOWriter(lambda data: 3))
+
+
+def test_errors_are_runtime_errors_as_there(tmp_path: Path) -> None:
+    (tmp_path / "damaged").write_bytes(written(ours)[:-5])
+    for name in ("damaged", "absent"):
+        for lib in (ours, peer):
+            with pytest.raises(RuntimeError, match=name):
+                lib.read_index(str(tmp_path / name))
+
+
+def test_rows_and_ids_as_arrays() -> None:
+    for lib in (ours, peer):
+        flat = lib.IndexFlatL2(8)
+        flat.add(ROWS)
+        assert lib.vector_to_array(flat.codes).tobytes() == ROWS.tobytes()
+        assert (lib.rev_swig_ptr(flat.get_xb(), 16) == ROWS[:2].ravel()).all()
+        assert lib.vector_to_array(filled(lib).id_map).tolist() == list(range(40))
+        bits = lib.IndexBinaryFlat(256)
+        bits.add(ROWS.view(np.uint8))
+        assert lib.vector_to_array(bits.xb).tobytes() == ROWS.tobytes()
 
 
 @pytest.mark.parametrize("flag", ["IO_FLAG_MMAP", "IO_FLAG_MMAP_IFC", "IO_FLAG_READ_ONLY"])

@@ -41,6 +41,7 @@ from .selectors import (
     SearchParameters,
 )
 from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
+from .vectors import rev_swig_ptr, vector_to_array
 
 __all__ = [
     "IO_FLAG_MMAP",
@@ -85,8 +86,10 @@ __all__ = [
     "pairwise_distances",
     "read_index",
     "read_index_binary",
+    "rev_swig_ptr",
     "serialize_index",
     "serialize_index_binary",
+    "vector_to_array",
     "write_index",
     "write_index_binary",
 ]

@@ -34,6 +34,14 @@ _ID_MAPS = {
 _FLAT = {METRIC_INNER_PRODUCT: b"IxFI", METRIC_L2: b"IxF2"}
 
 
+class IndexFileError(em.FileFormatError, RuntimeError):
+    """What is read is no index of a kind that is here; FAISS raises RuntimeError."""
+
+
+class IndexFileNotFoundError(FileNotFoundError, RuntimeError):
+    """There is no such file; FAISS raises RuntimeError."""
+
+
 def write_index(
     index: Index, fname: str | os.PathLike[str] | PyCallbackIOWriter, io_flags: int = 0
 ) -> None:
@@ -73,11 +81,17 @@ def read_index(fname: str | os.PathLike[str] | PyCallbackIOReader, io_flags: int
     Raises
     ------
     embmath.FileFormatError
-        If it is another kind of index, damaged, or no index.
+        If it is another kind of index, damaged, or no index; also a RuntimeError, as in FAISS.
+    FileNotFoundError
+        If there is no such file; also a RuntimeError.
     """
     if isinstance(fname, PyCallbackIOReader):
         return _StreamReader(fname, "the stream").index()
-    return _load(np.fromfile(os.fspath(fname), np.uint8), os.fsdecode(fname))
+    try:
+        data = np.fromfile(os.fspath(fname), np.uint8)
+    except FileNotFoundError as error:
+        raise IndexFileNotFoundError(*error.args, os.fspath(fname)) from None
+    return _load(data, os.fsdecode(fname))
 
 
 def serialize_index(index: Index, io_flags: int = 0) -> Array:
@@ -155,7 +169,7 @@ class _Reader:
         self.data, self.name, self.at = data, name, 0
 
     def fail(self, found: str) -> NoReturn:
-        raise em.FileFormatError(f"{self.name}: expected a FAISS index, got {found}")
+        raise IndexFileError(f"{self.name}: expected a FAISS index, got {found}")
 
     def index(self) -> Index:
         tag = self.take(4).tobytes()
