@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,10 @@ _DOWNLOAD = "pip download --quiet --retries 1 --no-deps --no-binary :all: --dest
 
 def folder_of_tests(suite: Suite, cache: Path) -> Path:
     """Where the tests of a source distribution lie; skips where pip finds none."""
+    if suite.checkout:
+        if suite.checkout not in os.environ:
+            pytest.skip(f"{suite.checkout} names no folder of {suite.peer}'s tests")
+        return Path(os.environ[suite.checkout])
     version = suite.version or importlib.metadata.version(suite.peer)
     folder = cache / f"{suite.peer}-{version}"
     archives = list(folder.glob("*.tar.gz")) or _downloaded(f"{suite.peer}=={version}", folder)

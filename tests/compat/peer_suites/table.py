@@ -22,6 +22,11 @@ class Suite(NamedTuple):
     passed: int = 0  # how many of the tests that call ours pass, at least
     reached: int = 0  # how many of those come to the engine, at least
     version: str = ""  # of the source distribution; by default the installed one
+    checkout: str = (
+        ""  # the environment variable that names it, where no distribution has the tests
+    )
+    borrowed: tuple[str, ...] = ()  # what the tests use of a peer whose whole module is replaced
+    absent: str = ""  # pattern of the errors of what is not here
     missing: Mapping[str, str] = {}  # what it forgot: file name, text
     options: tuple[str, ...] = ()  # of pytest
     environment: Mapping[str, str] = {}
@@ -139,6 +144,48 @@ SUITES = {
         options=LANGCHAIN,
         passed=81,
         reached=81,
+    ),
+    "faiss": Suite(
+        peer="faiss-cpu",
+        checkout="EMBMATH_FAISS_TESTS",  # those of FAISS 1.7.3
+        tests=(
+            "test_binary_factory.py",
+            "test_binary_io.py",
+            "test_build_blocks.py",
+            "test_extra_distances.py",
+            "test_factory.py",
+            "test_index.py",
+            "test_index_accuracy.py",
+            "test_index_binary.py",
+            "test_index_composite.py",
+            "test_io.py",
+            "test_referenced_objects.py",
+            "test_search_params.py",
+        ),
+        theirs="faiss",
+        ours="embmath.compat.faiss",
+        borrowed=(
+            "contrib.datasets",
+            "contrib.evaluation",
+            "omp_set_num_threads",
+            "randn",
+            "swig_ptr",
+        ),
+        absent=r"module 'embmath.compat.faiss' has no attribute|description: expected|"
+        r"metric: expected one of|.*has no attribute '(QT_6bit|find_sorted_ids_bounds|thisown)'",
+        differs={
+            "TestSWIGWrap::test_id_map_at": "id_map is an array",
+            "TestKNN::test_L1": "distances of pairs differ from those of a search in the last bit",
+            "TestIndexFlat::test_with_blas_reservoir": "exact neighbours, against a formula that "
+            "cancels and may err once in 10,000 times",
+            "TestRoundoff::test_roundoff": "it must find what rounding spoils, and nothing is",
+        },
+        left_out={
+            r"TestSWIGWrap::test_all_array_types": "FAISS's own pointers",
+            r"TestCallbacks::test_(buf_read|read_buffer)": "FAISS's own pointers and files",
+        },
+        passed=49,
+        reached=47,
     ),
     "datasets-faiss": Suite(
         peer="datasets",

@@ -43,6 +43,8 @@ from .selectors import (
 from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
 from .vectors import rev_swig_ptr, vector_to_array
 
+__version__ = "1.15.1"  # of FAISS: whose calls and files these are
+
 __all__ = [
     "IO_FLAG_MMAP",
     "IO_FLAG_MMAP_IFC",
