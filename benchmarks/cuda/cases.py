@@ -54,6 +54,41 @@ def normalize() -> dict[str, Any]:
     return {"seconds": took, "share_of_copy": took["copy"]["min"] / took["embmath"]["min"]}
 
 
+def quantize(dtype: torch.dtype) -> dict[str, Any]:
+    """Bytes per second, rows read and codes written once, against a copy's; Torch's usual lines."""
+    x = torch.randn(2**20, D, device="cuda").to(dtype)
+    out = torch.empty_like(x)
+    grids: dict[str, dict[str, Any]] = {
+        "int8": {},
+        "int4": {"layout": "split"},
+        "int8 on ranges": {"ranges": em.fit_ranges(x)},
+        "ubinary": {},
+    }
+    calls: dict[str, Call] = {"copy": lambda: out.copy_(x)}
+    moved = {"copy": 2 * x.nbytes}
+    for name, options in grids.items():
+        precision = name.split()[0]
+        codes = em.quantize(x, precision, **options)
+        few = {key: each.cpu() if key == "ranges" else each for key, each in options.items()}
+        assert torch.equal(
+            codes.data[:1000].cpu(), em.quantize(x[:1000].cpu(), precision, **few).data
+        )
+        calls[name] = lambda p=precision, o=options: em.quantize(x, p, **o)  # type: ignore[misc]
+        moved[name] = x.nbytes + codes.data.nbytes
+
+    def by_torch() -> torch.Tensor:
+        step = x.abs().amax(1, keepdim=True).float() / 127
+        return (x / step).round().to(torch.int8)
+
+    took = interleaved(calls | {"torch int8": by_torch})
+    speed = {name: n_bytes / took[name]["min"] for name, n_bytes in moved.items()}
+    return {
+        "seconds": took,
+        "gb_per_s": {name: each / 1e9 for name, each in speed.items()},
+        "share_of_copy": {name: speed[name] / speed["copy"] for name in grids},
+    }
+
+
 def _by_torch(q: torch.Tensor, x: torch.Tensor, k: int, step: int = 2**20) -> Call:
     """The usual two lines, in tiles of rows where the scores would not fit."""
 
@@ -103,6 +138,37 @@ def search(n_queries: int, n_rows: int, k: int) -> dict[str, Any]:
     }
 
 
+def codes(kind: str, n_queries: int, n_rows: int) -> dict[str, Any]:
+    """Rows that are codes as they lie: one read of them is the floor for few queries."""
+    x, q = rows(n_rows), rows(n_queries, seed=2)
+    if kind == "float16":
+        x, q, metric = x.half(), q.half(), "cosine"
+    elif kind == "int8":
+        x, q = ((each * 127 * 4).clamp(-127, 127).to(torch.int8) for each in (x, q))
+        metric = "dot"
+    else:
+        x, q = (em.quantize(each, "ubinary").data for each in (x, q))
+        metric = "hamming"
+    wanted = em.search(q[:16].cpu(), x.cpu(), 10, metric)
+    found = em.search(q[:16], x, 10, metric)
+    assert torch.equal(found.indices.cpu(), torch.as_tensor(wanted.indices))
+    took = interleaved({"embmath": lambda: em.search(q, x, 10, metric)})
+    return {"seconds": took, "rows_gb_per_s": x.nbytes / took["embmath"]["min"] / 1e9}
+
+
+def within(n_queries: int, n_rows: int, per_query: int) -> dict[str, Any]:
+    """Range search, against the search for as many."""
+    x, q = rows(n_rows), rows(n_queries, seed=2)
+    threshold = float(em.search(q, x, per_query).values[:, -1].median())
+    took = interleaved(
+        {
+            "range_search": lambda: em.range_search(q, x, threshold),
+            "search": lambda: em.search(q, x, per_query),
+        }
+    )
+    return {"seconds": took, "hits": len(em.range_search(q, x, threshold).values)}
+
+
 def _others(q: torch.Tensor, x: torch.Tensor, k: int) -> dict[str, Call]:
     found: dict[str, Call] = {}
     try:
@@ -129,6 +195,8 @@ def cases() -> Iterator[tuple[str, Case]]:
     """Most wanted first: a short loan of a GPU should answer the main questions."""
     yield "bandwidth", bandwidth
     yield "normalize", normalize
+    for dtype in (torch.float32, torch.float16):
+        yield f"quantize {dtype}", lambda a=dtype: quantize(a)  # type: ignore[misc]
     for n_queries, n_rows, k in (
         *((1024, 10**6, 10), (1, 10**6, 10), (32, 10**6, 10), (1024, 10**6, 1000)),
         *((8, 10**6, 10), (1024, 10**5, 100), (1, 10**5, 10), (10240, 10**6, 100)),
@@ -136,3 +204,8 @@ def cases() -> Iterator[tuple[str, Case]]:
     ):
         name = f"search nq={n_queries} n={n_rows} k={k}"
         yield name, lambda a=n_queries, b=n_rows, c=k: search(a, b, c)  # type: ignore[misc]
+    for kind in ("int8", "float16", "bits"):
+        for n_queries in (1, 32, 1024):
+            name = f"{kind} nq={n_queries} n=4000000 k=10"
+            yield name, lambda a=kind, b=n_queries: codes(a, b, 4 * 10**6)  # type: ignore[misc]
+    yield "range_search nq=1024 n=1000000", lambda: within(1024, 10**6, 100)

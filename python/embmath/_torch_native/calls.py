@@ -15,11 +15,11 @@ from .._types import (
     TopK,
 )
 from . import codes as _codes
+from . import kernels, tensors
 from . import matrix as _matrix
 from . import order as _order
 from . import ranges as _ranges
 from . import search as _search
-from . import tensors
 from . import transform as _transform
 from .eager import eager
 from .kernels import Plane
@@ -69,13 +69,20 @@ def search(
 
 @eager
 def range_search(
-    queries: Any, corpus: Any, metric: str, *, dims: Any, mask: Any, asked: _arguments.Search
+    queries: Any,
+    corpus: Any,
+    metric: str,
+    *,
+    dims: Any,
+    mask: Any,
+    asked: _arguments.Search,
+    plane: Plane | None = None,
 ) -> RangeResult:
-    """See embmath.range_search."""
+    """See embmath.range_search; `plane`: codes of the corpus, where an index keeps them."""
     problem, _ = _problem(queries, corpus, metric, dims)
     n_queries, n_rows = problem.queries.n_rows, problem.corpus.n_rows
     permitted = tensors.row_mask(mask, n_queries, n_rows, problem.device)
-    found = _search.within(problem, _asked(problem, None, permitted, asked))
+    found = _search.within(problem, _asked(problem, None, permitted, asked), plane)
     asked.finish()
     kind = ApproximateRangeResult if _is_approximate(corpus, metric) else RangeResult
     return kind(*found)
@@ -201,8 +208,10 @@ def dequantize(codes: Codes, dtype: str, center: bool, out: Any) -> Tensor:
 def pack_bits(x: Any, threshold: float) -> Tensor:
     """See embmath.pack_bits."""
     source = tensors.read("x", x)
-    tensors.as_rows("x", source)
-    return _codes.pack(source.double() > threshold)
+    packed = kernels.pack_bits(tensors.as_rows("x", source), threshold, 0)
+    if packed is None:
+        return _codes.pack(source.double() > threshold)
+    return packed.reshape(*source.shape[:-1], packed.shape[1])
 
 
 @eager
