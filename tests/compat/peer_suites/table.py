@@ -167,7 +167,11 @@ SUITES = {
         borrowed=(
             "contrib.datasets",
             "contrib.evaluation",
+            "omp_get_max_threads",
             "omp_set_num_threads",
+            "rand",
+            "rand_smooth_vectors",
+            "randint",
             "randn",
             "swig_ptr",
         ),
