@@ -108,12 +108,20 @@ ALLOWED_IMPORTS = {
     | {"_types"},
     "compat/__init__": set(),
     "compat/faiss/__init__": {
-        *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
-        *(f"compat/faiss/{name}" for name in ("index", "scalar_quantizer", "selectors")),
+        *(f"compat/faiss/{name}" for name in ("binary", "factory", "files", "flat", "functions")),
+        *(f"compat/faiss/{name}" for name in ("id_map", "index", "scalar_quantizer", "selectors")),
+        *(f"compat/faiss/{name}" for name in ("streams", "vectors")),
     },
     "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
-    "compat/faiss/files": {"_files"}
-    | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")},
+    "compat/faiss/factory": {
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index")),
+        "compat/faiss/scalar_quantizer",
+    },
+    "compat/faiss/files": {
+        "_files",
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index", "streams")),
+        "compat/faiss/scalar_quantizer",
+    },
     "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
     "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
     "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
@@ -121,6 +129,8 @@ ALLOWED_IMPORTS = {
     "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
     "compat/faiss/selectors": set(),
     "compat/faiss/stores": set(),
+    "compat/faiss/streams": set(),
+    "compat/faiss/vectors": {"compat/faiss/index"},
     "compat/scipy": set(),
     "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
     "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},
@@ -164,16 +174,21 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_grids", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")}
+    | {"_torch_native/kernel_codes", "_torch_native/kernel_search"},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
-    | {f"_torch_native/{name}" for name in ("kernels", "ranges", "rounding", "tensors")},
+    | {f"_torch_native/{name}" for name in ("kernel_codes", "ranges", "rounding", "tensors")},
     "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
     "_torch_native/foreign": {"_arrays"},
     "_torch_native/index": {"_arguments", "_types"}
-    | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
-    "_torch_native/kernels": {"_device", "_torch_native/problem", "_torch_native/tensors"},
+    | {f"_torch_native/{name}" for name in ("calls", "kernel_device", "kernel_search", "tensors")},
+    "_torch_native/kernel_codes": {"_torch_native/kernel_device"},
+    "_torch_native/kernel_device": {"_device"},
+    "_torch_native/kernel_search": {
+        f"_torch_native/{name}" for name in ("kernel_device", "problem", "tensors")
+    },
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
     "_torch_native/order": set(),
@@ -181,10 +196,12 @@ ALLOWED_IMPORTS = {
     "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
     "_torch_native/rounding": set(),
     "_torch_native/search": {
-        f"_torch_native/{n}" for n in ("block", "kernels", "order", "problem")
+        f"_torch_native/{n}" for n in ("block", "kernel_search", "order", "problem")
     },
     "_torch_native/tensors": set(),
-    "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
+    "_torch_native/transform": {
+        f"_torch_native/{n}" for n in ("canonical", "kernel_codes", "order")
+    }
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
     **{

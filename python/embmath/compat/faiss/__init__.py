@@ -8,7 +8,16 @@ Results are exact and the same on every machine: best first, lowest id first amo
 """
 
 from .binary import IndexBinaryFlat
-from .files import deserialize_index, read_index, serialize_index, write_index
+from .factory import index_binary_factory, index_factory
+from .files import (
+    IO_FLAG_MMAP,
+    IO_FLAG_MMAP_IFC,
+    IO_FLAG_READ_ONLY,
+    deserialize_index,
+    read_index,
+    serialize_index,
+    write_index,
+)
 from .files import deserialize_index as deserialize_index_binary
 from .files import read_index as read_index_binary
 from .files import serialize_index as serialize_index_binary
@@ -31,11 +40,20 @@ from .selectors import (
     IDSelectorXOr,
     SearchParameters,
 )
+from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
+from .vectors import rev_swig_ptr, vector_to_array
+
+__version__ = "1.15.1"  # of FAISS: whose calls and files these are
 
 __all__ = [
+    "IO_FLAG_MMAP",
+    "IO_FLAG_MMAP_IFC",
+    "IO_FLAG_READ_ONLY",
     "METRIC_INNER_PRODUCT",
     "METRIC_L1",
     "METRIC_L2",
+    "BufferedIOReader",
+    "BufferedIOWriter",
     "IDSelector",
     "IDSelectorAll",
     "IDSelectorAnd",
@@ -56,18 +74,24 @@ __all__ = [
     "IndexIDMap",
     "IndexIDMap2",
     "IndexScalarQuantizer",
+    "PyCallbackIOReader",
+    "PyCallbackIOWriter",
     "ScalarQuantizer",
     "SearchParameters",
     "deserialize_index",
     "deserialize_index_binary",
+    "index_binary_factory",
+    "index_factory",
     "knn",
     "knn_hamming",
     "normalize_L2",
     "pairwise_distances",
     "read_index",
     "read_index_binary",
+    "rev_swig_ptr",
     "serialize_index",
     "serialize_index_binary",
+    "vector_to_array",
     "write_index",
     "write_index_binary",
 ]
