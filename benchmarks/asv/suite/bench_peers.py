@@ -18,23 +18,23 @@ class Peers:
     def setup(self, contender: str, nq: int) -> None:
         """Data and whatever the contender prepares; left out where it is not installed."""
         try:
-            from embmath._cli.bench import contenders, measure
+            from embmath._cli.bench.searches import SearchCase
         except ImportError:
-            raise NotImplementedError("this commit has no bench command") from None
-        found = {each.name: each for each in contenders.installed(None, "float32")}
+            raise NotImplementedError("this commit has no bench command like that") from None
+        case = SearchCase(nq, _ROWS, _DIMS, "float32", _K, _THREADS)
+        found = {each.name: each for each in case.contenders()}
         if contender not in found:
             raise NotImplementedError(f"{contender} is not installed")
-        self.case = measure.Case(nq, _ROWS, _DIMS, "float32", _K, _THREADS)
-        self.queries, self.corpus = self.case.data()
-        self.contender = found[contender]
-        self.search: Callable[..., Any] = self._prepare()
+        self.contender, self.inputs = found[contender], case.inputs()
+        self.contender.load(_THREADS)
+        self.search: Callable[[], Any] = self._prepare()
 
-    def _prepare(self) -> Callable[..., Any]:
-        return self.contender.prepare(self.corpus, _K, _THREADS)
+    def _prepare(self) -> Callable[[], Any]:
+        return self.contender.prepare(self.inputs)
 
     def time_search(self, contender: str, nq: int) -> None:
         """What was prepared is not timed."""
-        self.search(self.queries)
+        self.search()
 
     def time_prepare(self, contender: str, nq: int) -> None:
         """An index, where there is one to build."""
@@ -42,4 +42,4 @@ class Peers:
 
     def peakmem_search(self, contender: str, nq: int) -> None:
         """Resident memory of the process, data included."""
-        self._prepare()(self.queries)
+        self._prepare()()
