@@ -4,6 +4,7 @@
 
 Wherever a FAISS index goes as an argument (sentence-transformers ``corpus_index=``, datasets
 ``custom_index=``, LangChain's ``FAISS`` store), these go too. Files are FAISS's own, both ways.
+:func:`install` and :func:`patched` make it what such a library itself imports as ``faiss``.
 Results are exact and the same on every machine: best first, lowest id first among equals.
 """
 
@@ -17,6 +18,7 @@ from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .functions import knn, knn_hamming, normalize_L2, pairwise_distances
 from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L1, METRIC_L2, Index
+from .patching import install, patched
 from .scalar_quantizer import IndexScalarQuantizer, ScalarQuantizer
 from .selectors import (
     IDSelector,
@@ -31,11 +33,14 @@ from .selectors import (
     IDSelectorXOr,
     SearchParameters,
 )
+from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
 
 __all__ = [
     "METRIC_INNER_PRODUCT",
     "METRIC_L1",
     "METRIC_L2",
+    "BufferedIOReader",
+    "BufferedIOWriter",
     "IDSelector",
     "IDSelectorAll",
     "IDSelectorAnd",
@@ -56,14 +61,18 @@ __all__ = [
     "IndexIDMap",
     "IndexIDMap2",
     "IndexScalarQuantizer",
+    "PyCallbackIOReader",
+    "PyCallbackIOWriter",
     "ScalarQuantizer",
     "SearchParameters",
     "deserialize_index",
     "deserialize_index_binary",
+    "install",
     "knn",
     "knn_hamming",
     "normalize_L2",
     "pairwise_distances",
+    "patched",
     "read_index",
     "read_index_binary",
     "serialize_index",

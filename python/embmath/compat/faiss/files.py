@@ -15,6 +15,7 @@ from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L2, METRICS, Array, Index
 from .scalar_quantizer import IndexScalarQuantizer
+from .streams import Reader, Writer
 
 _HEADER = (
     "<iqqq?i"  # d, ntotal, twice 2^20, is_trained, metric_type; then an argument of the metric
@@ -30,26 +31,30 @@ _ID_MAPS = {
 _FLAT = {METRIC_INNER_PRODUCT: b"IxFI", METRIC_L2: b"IxF2"}
 
 
-def write_index(index: Index, fname: str | os.PathLike[str]) -> None:
+def write_index(index: Index, fname: str | os.PathLike[str] | Writer) -> None:
     """Save an index as FAISS does; an old file is replaced whole or not at all.
 
     Parameters
     ----------
     index : Index
         Of this module.
-    fname : path
+    fname : path, PyCallbackIOWriter or BufferedIOWriter
     """
     data = serialize_index(index)
+    if isinstance(fname, Writer):
+        fname.write(data)
+        return
     with replacing(os.fspath(fname)) as descriptor, open(descriptor, "wb", closefd=False) as file:
         file.write(data.data)
 
 
-def read_index(fname: str | os.PathLike[str]) -> Index:
+def read_index(fname: str | os.PathLike[str] | Reader) -> Index:
     """Load an index that FAISS or :func:`write_index` saved.
 
     Parameters
     ----------
-    fname : path
+    fname : path, PyCallbackIOReader or BufferedIOReader
+        A reader is read to its end.
 
     Returns
     -------
@@ -61,6 +66,8 @@ def read_index(fname: str | os.PathLike[str]) -> Index:
     embmath.FileFormatError
         If it is another kind of index, damaged, or no index.
     """
+    if isinstance(fname, Reader):
+        return _load(fname.read(), "reader")
     return _load(np.fromfile(os.fspath(fname), np.uint8), os.fsdecode(fname))
 
 

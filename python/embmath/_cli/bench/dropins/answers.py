@@ -34,7 +34,7 @@ def hits_of_pairs(found: Iterable[tuple[float, Any]]) -> Hits:
 
 
 def same_hits(ours: Hits, theirs: Hits, slack: float) -> bool:
-    """The same values at every rank and of every row, other rows only where they tie for the last."""
+    """The same values at every rank and of every row; other rows only where they tie for last."""
     if not same_numbers(ours.values, theirs.values, slack):
         return False
     a, b = _by_id(ours), _by_id(theirs)
