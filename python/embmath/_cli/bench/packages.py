@@ -13,7 +13,14 @@ import embmath as em
 
 def are_installed(names: Iterable[str]) -> bool:
     """Whether all these packages can be imported; none is."""
-    return all(importlib.util.find_spec(name) is not None for name in names)
+    return all(map(_is_installed, names))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # a stand-in in sys.modules
+        return False
 
 
 def version(package: str) -> str:

@@ -116,6 +116,7 @@ def picture(path: str, cases: Sequence[dict[str, Any]]) -> None:
     bars = axes.barh(places, [each["min_ms"] for each in found], 0.9, color=colours)
     axes.bar_label(bars, [_bar_label(each) for each in found], fontsize=7, padding=2)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel("milliseconds, less is better")
     axes.set_yticks(ticks, [case["title"] for case in cases], fontsize=7)
     axes.invert_yaxis()
@@ -126,5 +127,9 @@ def picture(path: str, cases: Sequence[dict[str, Any]]) -> None:
 
 
 def _bar_label(result: dict[str, Any]) -> str:
-    ratio = "" if result["ratio"] == 1 else f", {result['ratio']:.2g}x"
-    return f"{result['name']} {result['min_ms']:.3g}{ratio}"
+    ratio = "" if result["ratio"] == 1 else f", {_short(result['ratio'])}x"
+    return f"{result['name']} {_short(result['min_ms'])}{ratio}"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"

@@ -78,7 +78,7 @@ DROPINS = (
         f"{_SKLEARN}:KNeighborsTransformer",
         _graph,
         _same_graph,
-        Sizes(5_000),
+        Sizes(10_000),
         Sizes(50_000),
     ),
     _of(
