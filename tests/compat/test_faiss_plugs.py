@@ -143,7 +143,7 @@ def test_install_is_refused_after_the_other() -> None:
     assert sys.modules["faiss"] is peer
 
 
-def test_langchain_store(rows: np.ndarray) -> None:
+def langchain_store(lib: Any, rows: np.ndarray) -> Any:
     vectorstores = pytest.importorskip(
         "langchain_community.vectorstores.faiss", reason="needs langchain-community"
     )
@@ -157,16 +157,29 @@ def test_langchain_store(rows: np.ndarray) -> None:
         def embed_query(self, text: str) -> list[float]:
             return [float(number) for number in rows[int(text)]]
 
-    found = []
-    for lib in (ours, peer):
-        store = vectorstores.FAISS(Numbered(), lib.IndexFlatL2(64), InMemoryDocstore(), {})
-        ids = [str(uuid.UUID(int=i)) for i in range(40)]
-        store.add_texts([str(i) for i in range(40)], [{"odd": i % 2} for i in range(40)], ids=ids)
-        store.delete(ids[3:5])
-        found.append(_answers(store))
+    store = vectorstores.FAISS(Numbered(), lib.IndexFlatL2(64), InMemoryDocstore(), {})
+    ids = [str(uuid.UUID(int=i)) for i in range(40)]
+    store.add_texts([str(i) for i in range(40)], [{"odd": i % 2} for i in range(40)], ids=ids)
+    store.delete(ids[3:5])
+    return store
+
+
+def test_langchain_store(rows: np.ndarray) -> None:
+    found = [_answers(langchain_store(lib, rows)) for lib in (ours, peer)]
     assert found[0][0] == found[1][0]
     assert found[0][0]["plain"][0] == "7"
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-5)
+
+
+def test_langchain_files(rows: np.ndarray, tmp_path: Path) -> None:
+    store = langchain_store(ours, rows)
+    with ours.patched():
+        store.save_local(str(tmp_path))
+    found = type(store).load_local(
+        str(tmp_path), store.embedding_function, allow_dangerous_deserialization=True
+    )
+    assert isinstance(found.index, peer.IndexFlatL2)
+    assert _answers(found)[0] == _answers(store)[0]
 
 
 def _answers(store: Any) -> tuple[dict[str, list[str]], list[float]]:

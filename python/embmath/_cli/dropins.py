@@ -1,4 +1,4 @@
-"""The demo's last words: which lines a program of another library would change, and that they do."""
+"""The demo's last words: which lines programs of other libraries would change, and that they do."""
 
 from __future__ import annotations
 
