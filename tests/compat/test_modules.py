@@ -43,7 +43,9 @@ def test_examples_run(module: str) -> None:
     assert tried > 0
 
 
-IMPORT = re.compile(r"^from (embmath\.(?:compat|integrations)\S*) import ([\w, ]+)", re.MULTILINE)
+IMPORT = re.compile(
+    r"^\+?from (embmath\.(?:compat|integrations)\S*) import (\w+(?:, \w+)*)", re.MULTILINE
+)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the peers' own making
@@ -58,5 +60,5 @@ def test_what_pages_import_is_there(page: str) -> None:
             if str(error.name).startswith("embmath"):
                 raise
             continue  # its library is not installed
-        for name in map(str.strip, names.split(",")):
+        for name in names.split(", "):
             assert hasattr(imported, name) or importlib.import_module(f"{module}.{name}")
