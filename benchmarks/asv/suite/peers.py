@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from . import axes
+
 _ROWS, _DIMS, _K, _THREADS = 50_000, 384, 10, 2
 _NAMES = ("embmath.Index", "embmath.search", "numpy", "torch", "faiss", "scikit-learn", "usearch")
 
@@ -12,7 +14,7 @@ _NAMES = ("embmath.Index", "embmath.search", "numpy", "torch", "faiss", "scikit-
 class Peers:
     """float32 rows of length 1, the ten largest products, by contender and batch."""
 
-    param_names = ("contender", "nq")
+    param_names = ("contender", "queries")
     params = (_NAMES, (1, 32, 1000))
 
     def setup(self, contender: str, nq: int) -> None:
@@ -32,14 +34,17 @@ class Peers:
     def _prepare(self) -> Callable[[], Any]:
         return self.contender.prepare(self.inputs)
 
+    @axes.titled("search, by contender")
     def time_search(self, contender: str, nq: int) -> None:
         """What was prepared is not timed."""
         self.search()
 
+    @axes.titled("prepare to search, by contender")
     def time_prepare(self, contender: str, nq: int) -> None:
         """An index, where there is one to build."""
         self._prepare()
 
+    @axes.titled("search, memory, by contender")
     def peakmem_search(self, contender: str, nq: int) -> None:
         """Resident memory of the process, data included."""
         self._prepare()()
