@@ -61,9 +61,15 @@ def test_wrong_answers_are_called_so_and_fail(monkeypatch, capsys):
 
 
 def test_losses_are_said():
-    results = [{"name": "embmath.Index", "ratio": 1.0}, {"name": "faster", "ratio": 0.5}]
-    (line,) = report.losses([{"title": "a case", "results": results}])
-    assert line == "faster is 2.00x faster at a case"
+    ours = {"name": "embmath.Index", "ratio": 1.0, "peak_mib": 90.0}
+    faster = {"name": "faster", "ratio": 0.5, "peak_mib": 100.0}
+    lighter = {"name": "lighter", "ratio": 1.5, "peak_mib": 40.0}
+    unknown = {"name": "unknown", "ratio": 1.5, "peak_mib": None}
+    lines = report.losses([{"title": "a case", "results": [ours, faster, lighter, unknown]}])
+    assert lines == [
+        "faster is 2.00x faster at a case",
+        "lighter takes 40 MiB for our 90 at a case",
+    ]
 
 
 def test_memory_is_that_of_a_process_of_its_own():

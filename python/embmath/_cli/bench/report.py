@@ -8,6 +8,7 @@ from typing import Any
 
 from embmath._cli.errors import CliError
 
+_NOISE_MIB = 8
 _OURS, _OTHERS = "tab:blue", "lightgrey"
 
 
@@ -72,13 +73,25 @@ def _aligned(body: Sequence[tuple[str, ...]]) -> str:
 
 
 def losses(cases: Sequence[dict[str, Any]]) -> list[str]:
-    """Where a peer was faster: said, not hidden."""
-    return [
-        f"{result['name']} is {1 / result['ratio']:.2f}x faster at {case['title']}"
-        for case in cases
-        for result in case["results"]
-        if result["ratio"] < 1 and not result["name"].startswith("embmath")
-    ]
+    """Where a peer was faster, or took less memory: said, not hidden."""
+    lines = []
+    for case in cases:
+        ours = case["results"][0]
+        for result in case["results"]:
+            if result["name"].startswith("embmath"):
+                continue
+            if result["ratio"] < 1:
+                times = f"{1 / result['ratio']:.2f}x faster"
+                lines.append(f"{result['name']} is {times} at {case['title']}")
+            if _takes_less(result["peak_mib"], ours["peak_mib"]):
+                memory = f"{result['peak_mib']:.0f} MiB for our {ours['peak_mib']:.0f}"
+                lines.append(f"{result['name']} takes {memory} at {case['title']}")
+    return lines
+
+
+def _takes_less(peer: float | None, ours: float | None) -> bool:
+    """By more than what a measurement may be wrong by."""
+    return peer is not None and ours is not None and ours > 1.1 * peer + _NOISE_MIB
 
 
 def disagreements(cases: Sequence[dict[str, Any]]) -> list[str]:

@@ -41,8 +41,9 @@ class DropInCase:
         return f"{self.name}, {self.size}"
 
     def inputs(self) -> Data:
-        """Rows and queries."""
-        return Data.made(Sizes(self.rows, self.queries), self.dims, self.dtype)
+        """Rows and queries, and what the drop-in wants beside them."""
+        data = Data.made(Sizes(self.rows, self.queries), self.dims, self.dtype)
+        return data._replace(extra=self.dropin.extra(data))
 
     def contenders(self) -> list[Contender]:
         """Ours and theirs."""

@@ -27,6 +27,7 @@ class Data(NamedTuple):
 
     rows: Array  # (rows, dims)
     queries: Array
+    extra: Any = None  # of one drop-in: what is made of the rows before anything is measured
 
     @classmethod
     def made(cls, sizes: Sizes, dims: int, dtype: str) -> Data:
@@ -53,6 +54,7 @@ class DropIn:
     variant: str = ""
     needs: tuple[str, ...] = ()  # besides the package of `before`
     dtypes: tuple[str, ...] = ("float32",)
+    extra: Callable[[Data], Any] = lambda data: None
 
     @property
     def function(self) -> str:

@@ -39,7 +39,7 @@ def _mine(function: Any, data: Data) -> Run:
 
 def _find_groups(function: Any, data: Data) -> Run:
     torch = importlib.import_module("torch")
-    rows = torch.from_numpy(_grouped(data))
+    rows = torch.from_numpy(data.extra)
     return lambda: function(rows, threshold=0.75, min_community_size=10)
 
 
@@ -70,10 +70,15 @@ def _quantize(precision: str, function: Any, data: Data) -> Run:
     return lambda: function(data.rows, precision)
 
 
-def _search_codes(precision: str, function: Any, data: Data) -> Run:
-    library = importlib.import_module("sentence_transformers.quantization")
-    codes = library.quantize_embeddings(data.rows, precision)
+def _codes(precision: str, data: Data) -> tuple[Array, Array]:
+    """Codes, and the ranges that they were made with."""
+    library = importlib.import_module("embmath.compat.sentence_transformers")
     ranges = np.vstack([data.rows.min(axis=0), data.rows.max(axis=0)])
+    return library.quantize_embeddings(data.rows, precision, ranges), ranges
+
+
+def _search_codes(precision: str, function: Any, data: Data) -> Run:
+    codes, ranges = data.extra
     asked = {"corpus_precision": precision, "ranges": ranges, "top_k": 10}
     index = function(data.queries[:1], codes, output_index=True, **asked)[2]
     return lambda: function(data.queries, corpus_index=index, **asked)[0]
@@ -92,7 +97,14 @@ _CODE_SEARCH = (Sizes(50_000, 500), Sizes(100_000, 1000))
 DROPINS = (
     _scores_of("semantic_search", _search, _same_hits, Sizes(50_000, 500), Sizes(100_000, 10_000)),
     _scores_of("paraphrase_mining_embeddings", _mine, same_pairs, Sizes(5_000), Sizes(50_000)),
-    _scores_of("community_detection", _find_groups, same_groups, Sizes(10_000), Sizes(50_000)),
+    _scores_of(
+        "community_detection",
+        _find_groups,
+        same_groups,
+        Sizes(10_000),
+        Sizes(50_000),
+        extra=_grouped,
+    ),
     _scores_of("cos_sim", _scores, same_matrix, Sizes(10_000, 1000), Sizes(50_000, 1000)),
     *(
         _of(
@@ -114,6 +126,7 @@ DROPINS = (
             *_CODE_SEARCH,
             variant=precision,
             needs=("faiss",),
+            extra=partial(_codes, precision),
         )
         for precision in ("uint8", "ubinary")
     ),
