@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2}
+DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "int8": 4, "uint8": 5}
 METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
+NUMBERS = METRICS | {"hamming": 5}
 AUTO, EXACT, MATCH, TILES = range(4)
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -59,6 +60,15 @@ def build_emulated(folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Hits(NamedTuple):
+    """Of a range search, in the order of (query, row); how many candidates there were."""
+
+    queries: Array
+    indices: Array
+    values: Array
+    count: int
 
 
 class Workspace(NamedTuple):
@@ -165,46 +175,91 @@ class Kernels:
         k: int,
         metric: str = "cosine",
         *,
+        multiply: Multiply | None = None,
+        tile_rows: int = 2**40,
+        spare: int = 0,
+        **options: Any,
+    ) -> Found:
+        device = self.device
+        values = device.dirty((len(queries), k), score_dtype(corpus.dtype, metric))
+        indices = device.dirty((len(queries), k), np.int64)
+        counters = device.put(np.zeros(2, np.int64))
+        outputs = {"values": values, "indices": indices, "counters": counters}
+        call, _inputs = self._call(queries, corpus, k, metric, outputs, **options)
+        n_bytes = call.workspace_bytes(0)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
+        if options.get("plan") == TILES:
+            assert multiply is not None
+            shape = len(queries), len(corpus)
+            self._tiles(call, at, workspace, shape, multiply, tile_rows)
+        else:
+            call.run(at)
+        rescored, scanned = (int(count) for count in device.get(counters))
+        return Found(device.get(values), device.get(indices), rescored, scanned)
+
+    def range_search(
+        self,
+        queries: Array,
+        corpus: Array,
+        threshold: float,
+        metric: str,
+        capacity: int,
+        **options: Any,
+    ) -> Hits:
+        device = self.device
+        outputs = {"values": None, "indices": None, "counters": None}
+        call, _inputs = self._call(
+            queries, corpus, 1, metric, outputs, threshold=threshold, **options
+        )
+        n_bytes = call.range_bytes(0)
+        workspace = device.workspace(n_bytes)
+        at = self.module.Place(workspace.address, n_bytes, 0, device.stream)
+        pairs = device.dirty((capacity,), np.int64)
+        values = device.dirty((capacity,), score_dtype(corpus.dtype, metric))
+        counter = device.put(np.zeros(1, np.int64))
+        addresses = device.address(pairs), device.address(values)
+        call.run_range(at, *addresses, capacity, device.address(counter))
+        count = int(device.get(counter)[0])
+        kept = device.get(pairs)[:count]
+        found = kept[kept != -1]
+        order = np.argsort(found)
+        found_values = device.get(values)[:count][kept != -1][order]
+        return Hits(found[order] >> 32, found[order] & 0xFFFFFFFF, found_values, count)
+
+    def _call(
+        self,
+        queries: Array,
+        corpus: Array,
+        k: int,
+        metric: str,
+        outputs: dict[str, Any],
+        *,
         plan: int = AUTO,
         plane: Any = None,
         mask: Array | None = None,
         self_row: int = -1,
         threshold: float = math.nan,
-        multiply: Multiply | None = None,
-        tile_rows: int = 2**40,
-        spare: int = 0,
-    ) -> Found:
+    ) -> tuple[Any, Any]:
+        """The call, and what must stay alive until it has run."""
         device = self.device
-        q, x = device.put(np.float32(queries)), device.put(corpus)
-        values = device.dirty((len(q), k), np.float32)
-        indices = device.dirty((len(q), k), np.int64)
-        counters = device.put(np.zeros(2, np.int64))
+        asking = queries if corpus.dtype.itemsize == 1 else np.float32(queries)
+        q, x = device.put(asking), device.put(corpus)
         mask = None if mask is None else device.put(mask)
         call = self.module.Search(
-            queries=self.rows(q, np.float32),
+            queries=self.rows(q, asking.dtype),
             corpus=self.rows(x, corpus.dtype),
             plane=0 if plane is None else plane.address,
-            metric=METRICS[metric],
+            metric=NUMBERS[metric],
             plan=plan,
             k=k,
             mask=device.address(mask),
             mask_stride=0 if mask is None or mask.ndim == 1 else device.row_bytes(mask),
             self_row=self_row,
             threshold=threshold,
-            values=device.address(values),
-            indices=device.address(indices),
-            counters=device.address(counters),
+            **{name: device.address(array) for name, array in outputs.items()},
         )
-        n_bytes = call.workspace_bytes(0)
-        workspace = device.workspace(n_bytes)
-        at = self.module.Place(workspace.address, n_bytes - spare, 0, device.stream)
-        if plan == TILES:
-            assert multiply is not None
-            self._tiles(call, at, workspace, (len(q), len(x)), multiply, tile_rows)
-        else:
-            call.run(at)
-        rescored, scanned = (int(count) for count in device.get(counters))
-        return Found(device.get(values), device.get(indices), rescored, scanned)
+        return call, (q, x, mask)
 
     def _tiles(
         self,
@@ -229,10 +284,11 @@ class Kernels:
 
     def plane(self, corpus: Array, metric: str) -> Workspace:
         x = self.device.put(corpus)
-        n_bytes = self.module.plane_bytes(*x.shape)
+        rows = self.rows(x, corpus.dtype)
+        n_bytes = self.module.plane_bytes(rows, NUMBERS[metric])
         workspace = self.device.workspace(n_bytes)
         at = self.module.Place(workspace.address, n_bytes, 0, self.device.stream)
-        self.module.make_plane(self.rows(x, corpus.dtype), METRICS[metric], at)
+        self.module.make_plane(rows, NUMBERS[metric], at)
         return workspace
 
     def normalize(self, x: Array, eps: float = 0.0) -> Array:
@@ -240,6 +296,12 @@ class Kernels:
         rows, address = self.rows(source, x.dtype), self.device.address(out)
         self.module.normalize(rows, eps, address, 0, self.device.stream)
         return self.device.get(out)
+
+
+def score_dtype(dtype: Any, metric: str) -> type[np.generic]:
+    """Of results: integers where every score is one."""
+    has_bytes = np.dtype(dtype).itemsize == 1
+    return np.int32 if has_bytes and metric not in ("cosine", "euclidean") else np.float32
 
 
 def narrow(x: Array, dtype: str) -> Array:

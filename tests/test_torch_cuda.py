@@ -1,4 +1,4 @@
-"""CUDA tensors: the bits of the CPU, on their device. Without a GPU see test_torch_native."""
+"""CUDA tensors: the bits of the CPU, on their device. Without a GPU see tests/torch_native."""
 
 from __future__ import annotations
 

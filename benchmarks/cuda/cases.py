@@ -103,6 +103,37 @@ def search(n_queries: int, n_rows: int, k: int) -> dict[str, Any]:
     }
 
 
+def codes(kind: str, n_queries: int, n_rows: int) -> dict[str, Any]:
+    """Rows that are codes as they lie: one read of them is the floor for few queries."""
+    x, q = rows(n_rows), rows(n_queries, seed=2)
+    if kind == "float16":
+        x, q, metric = x.half(), q.half(), "cosine"
+    elif kind == "int8":
+        x, q = ((each * 127 * 4).clamp(-127, 127).to(torch.int8) for each in (x, q))
+        metric = "dot"
+    else:
+        x, q = (em.quantize(each, "ubinary").data for each in (x, q))
+        metric = "hamming"
+    wanted = em.search(q[:16].cpu(), x.cpu(), 10, metric)
+    found = em.search(q[:16], x, 10, metric)
+    assert torch.equal(found.indices.cpu(), torch.as_tensor(wanted.indices))
+    took = interleaved({"embmath": lambda: em.search(q, x, 10, metric)})
+    return {"seconds": took, "rows_gb_per_s": x.nbytes / took["embmath"]["min"] / 1e9}
+
+
+def within(n_queries: int, n_rows: int, per_query: int) -> dict[str, Any]:
+    """Range search, against the search for as many."""
+    x, q = rows(n_rows), rows(n_queries, seed=2)
+    threshold = float(em.search(q, x, per_query).values[:, -1].median())
+    took = interleaved(
+        {
+            "range_search": lambda: em.range_search(q, x, threshold),
+            "search": lambda: em.search(q, x, per_query),
+        }
+    )
+    return {"seconds": took, "hits": len(em.range_search(q, x, threshold).values)}
+
+
 def _others(q: torch.Tensor, x: torch.Tensor, k: int) -> dict[str, Call]:
     found: dict[str, Call] = {}
     try:
@@ -136,3 +167,8 @@ def cases() -> Iterator[tuple[str, Case]]:
     ):
         name = f"search nq={n_queries} n={n_rows} k={k}"
         yield name, lambda a=n_queries, b=n_rows, c=k: search(a, b, c)  # type: ignore[misc]
+    for kind in ("int8", "float16", "bits"):
+        for n_queries in (1, 32, 1024):
+            name = f"{kind} nq={n_queries} n=4000000 k=10"
+            yield name, lambda a=kind, b=n_queries: codes(a, b, 4 * 10**6)  # type: ignore[misc]
+    yield "range_search nq=1024 n=1000000", lambda: within(1024, 10**6, 100)

@@ -62,10 +62,7 @@ ArrayView array_view(const TypedArray& typed) {
 
 Dtype parse_dtype(const std::string& name) { return parse<Dtype>(kDtypes, name, "dtype"); }
 
-CodeKind parse_code_kind(const std::string& name) {
-    constexpr std::array<std::string_view, kCodeKinds> kKinds{"int8", "prefix", "int4"};
-    return parse<CodeKind>(kKinds, name, "codes");
-}
+CodeKind parse_code_kind(const std::string& name) { return parse<CodeKind>(kCodeKindNames, name, "codes"); }
 
 Metric parse_metric(const std::string& name) { return parse<Metric>(kMetrics, name, "metric"); }
 

@@ -71,10 +71,9 @@ void read(const IndexView& view, std::size_t array, std::int64_t first, std::int
 }
 
 std::vector<std::string> code_names(const Index& index) {
-    constexpr const char* kNames[kCodeKinds] = {"int8", "prefix", "int4"};
     std::vector<std::string> names;
     for (int kind = 0; kind < kCodeKinds; ++kind) {
-        if (index.options().codes[kind]) names.emplace_back(kNames[kind]);
+        if (index.options().codes[kind]) names.emplace_back(kCodeKindNames[kind]);
     }
     return names;
 }
@@ -154,6 +153,7 @@ Ids all_ids(const IndexView& view) {
 
 void bind_index(py::module_& m) {
     m.attr("CODES_LAYOUT") = kCodesLayout;
+    m.attr("CODE_KINDS") = std::vector<std::string>(std::begin(kCodeKindNames), std::end(kCodeKindNames));
     py::class_<IndexView> index_view(m, "IndexView");
     index_view.def_property_readonly("n_rows", &IndexView::n_rows)
         .def("stats", &stats_dict)

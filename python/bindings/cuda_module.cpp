@@ -45,7 +45,7 @@ public:
     Search(const RowsTuple& queries, const RowsTuple& corpus, Address plane, int metric, int plan, std::int64_t k, Address mask,
            std::int64_t mask_stride, std::int64_t self, double threshold, Address values, Address indices, Address counters)
         : search_{rows_of(queries), rows_of(corpus), pointer<void>(plane), metric, plan, k, pointer<std::uint8_t>(mask), mask_stride,
-                  self, threshold, pointer<float>(values), pointer<std::int64_t>(indices), pointer<std::uint64_t>(counters)} {}
+                  self, threshold, pointer<void>(values), pointer<std::int64_t>(indices), pointer<std::uint64_t>(counters)} {}
 
     std::size_t workspace_bytes(int device) const {
         std::size_t bytes = 0;
@@ -54,6 +54,15 @@ public:
     }
     void run(const Place& at) const {
         call([&] { return embmath_cuda_search(&search_, pointer<void>(at.workspace), at.bytes, at.device, pointer<void>(at.stream)); });
+    }
+    std::size_t range_bytes(int device) const {
+        std::size_t bytes = 0;
+        check(embmath_cuda_range_bytes(&search_, device, &bytes));
+        return bytes;
+    }
+    void run_range(const Place& at, Address pairs, Address values, std::int64_t capacity, Address count) const {
+        const embmath_hits hits{pointer<std::uint64_t>(pairs), pointer<void>(values), capacity, pointer<std::uint64_t>(count)};
+        call([&] { return embmath_cuda_range_search(&search_, &hits, pointer<void>(at.workspace), at.bytes, at.device, pointer<void>(at.stream)); });
     }
     // Addresses of the queries' and of a tile's codes, elements from row to row, rows of a tile.
     std::tuple<Address, Address, std::int64_t, std::int64_t> open_tiles(const Place& at) const {
@@ -106,13 +115,23 @@ PYBIND11_MODULE(_cuda, m) {
              py::arg("counters"))
         .def("workspace_bytes", &Search::workspace_bytes, py::arg("device"))
         .def("run", &Search::run, py::arg("at"))
+        .def("range_bytes", &Search::range_bytes, py::arg("device"))
+        .def("run_range", &Search::run_range, py::arg("at"), py::arg("pairs"), py::arg("values"), py::arg("capacity"), py::arg("count"))
         .def("open_tiles", &Search::open_tiles, py::arg("at"))
         .def("encode_tile", &Search::encode_tile, py::arg("at"), py::arg("first"), py::arg("n"))
         .def("select_tile", &Search::select_tile, py::arg("at"), py::arg("products"), py::arg("ld"), py::arg("first"), py::arg("n"))
         .def("close_tiles", &Search::close_tiles, py::arg("at"));
     m.def("prepare", [](int device) { check(embmath_cuda_prepare(device)); }, py::arg("device"));
     m.def("most_results", &embmath_cuda_most_results, py::arg("device"));
-    m.def("plane_bytes", &embmath_cuda_plane_bytes, py::arg("n_rows"), py::arg("n_cols"));
+    m.def(
+        "plane_bytes",
+        [](const RowsTuple& rows, int metric) {
+            const embmath_rows view = rows_of(rows);
+            std::size_t bytes = 0;
+            check(embmath_cuda_plane_bytes(&view, static_cast<embmath_metric>(metric), &bytes));
+            return bytes;
+        },
+        py::arg("rows"), py::arg("metric"));
     m.def(
         "make_plane",
         [](const RowsTuple& rows, int metric, const Place& at) {

@@ -91,6 +91,7 @@ def rescore(
 ) -> None: ...
 
 CODES_LAYOUT: int
+CODE_KINDS: list[str]
 
 class IndexView:
     @property

@@ -483,8 +483,9 @@ class Index:
 
         Notes
         -----
-        Rows move once. Where the CUDA module searches (:func:`info`), 2 d bytes of codes and 36 of
-        scalars are kept for each of them.
+        Rows move once. Where the CUDA module searches (:func:`info`), 12 bytes of scalars are kept
+        for each of them, and 2 d bytes of codes for float32 and bfloat16; other rows are codes as
+        they are.
 
         Examples
         --------

@@ -8,7 +8,7 @@ from ._rotation import Rotation, fit_rotation
 
 _CODE_METRICS = ("cosine", "dot", "euclidean", "sqeuclidean")
 _INTEGERS = ("int8", "uint8")
-KINDS = ("int8", "prefix", "int4")
+KINDS = tuple(_core.CODE_KINDS)
 _ROTATED = {"prefix", "int4"}
 _LEAST_CODE_DIMS = 32  # below, a row's scalars and places weigh as much as its codes save
 _MOST_CODE_DIMS = 2**16

@@ -15,12 +15,19 @@ def check(kernels: Kernels, q: Array, x: Array, k: int, metric: str, plan: int, 
     """What the kernels find is what the oracle finds."""
     asked = {name: options[name] for name in ("mask", "threshold") if name in options}
     wanted = reference.search(
-        np.float32(q), x, k, metric, exclude_self="self_row" in options, pad=True, **asked
+        q if x.dtype.itemsize == 1 else np.float32(q),
+        x,
+        k,
+        metric,
+        exclude_self="self_row" in options,
+        pad=True,
+        **asked,
     )
     multiply = options.pop("multiply", product)
     found = kernels.search(q, x, k, metric, plan=plan, multiply=multiply, **options)
     np.testing.assert_array_equal(found.indices, wanted.indices)
-    real = ~np.isnan(wanted.values)
+    assert found.values.dtype == wanted.values.dtype
+    real = wanted.values == wanted.values
     assert np.isnan(found.values[~real]).all()
     np.testing.assert_array_equal(
         found.values[real].view(np.int32), wanted.values[real].view(np.int32)
@@ -38,6 +45,64 @@ def test_every_plan_metric_and_dtype(kernels, rng, plan, metric, dtype):
     assert (found.scanned > 0) == (plan == EXACT)
     if plan != EXACT:
         assert found.rescored < 700, "the filter discards"
+
+
+def byte_rows(rng, n: int, n_cols: int, dtype: str) -> Array:
+    return rng.integers(-128 if dtype == "int8" else 0, 128, (n, n_cols)).astype(dtype)
+
+
+BYTE_METRICS = [(dtype, metric) for dtype in ("int8", "uint8") for metric in METRICS]
+
+
+@pytest.mark.parametrize("plan", [EXACT, MATCH])
+@pytest.mark.parametrize(("dtype", "metric"), [*BYTE_METRICS, ("uint8", "hamming")])
+@pytest.mark.parametrize("n_cols", [1, 16, 33, 128, 272])
+def test_bytes_and_bits(kernels, rng, plan, dtype, metric, n_cols):
+    """Codes as they are, where they start on sixteen bytes, and copied where they do not."""
+    q, x = byte_rows(rng, 5, n_cols, dtype), byte_rows(rng, 700, n_cols, dtype)
+    x[17], x[300:310] = 0, x[2]
+    q[1] = 0
+    check(kernels, q, x, 10, metric, plan)
+    check(kernels, q, x, 4, metric, plan, mask=rng.random((5, 700)) < 0.1)
+    check(kernels, x[:3], x, 4, metric, plan, self_row=0)
+    threshold = float(reference.search(q, x, 6, metric).values[0, 3])
+    check(kernels, q, x, 8, metric, plan, threshold=threshold)
+    check(kernels, q[:, :n_cols], x[:3], 6, metric, plan)
+
+
+@pytest.mark.parametrize("n_queries", [3, 40, 130])
+def test_bytes_and_bits_in_every_tile(kernels, rng, n_queries):
+    for dtype, metric in (("int8", "dot"), ("uint8", "cosine"), ("uint8", "hamming")):
+        q, x = byte_rows(rng, n_queries, 96, dtype), byte_rows(rng, 400, 96, dtype)
+        check(kernels, q, x, 7, metric, MATCH, plane=kernels.plane(x, metric))
+
+
+def test_ties_of_bits_need_no_scan(kernels, rng):
+    """Hamming distances are exact as they are counted: a thousand ties are no obstacle."""
+    x = np.repeat(byte_rows(rng, 2, 32, "uint8"), 1500, axis=0)
+    found = check(kernels, x[:2], x, 5, "hamming", MATCH)
+    assert found.scanned == 0
+
+
+def test_the_largest_sums_of_bytes(kernels):
+    q = np.full((1, 33025), 255, np.uint8)
+    x = np.full((3, 33025), 255, np.uint8)
+    x[1, 0] = 254
+    for metric in METRICS:
+        check(kernels, q, x, 3, metric, MATCH)
+    wide = np.zeros((1, 33026), np.uint8)
+    with pytest.raises(ValueError, match="33025"):
+        kernels.search(wide, wide, 1, "dot")
+
+
+def test_float16_rows_are_codes_as_they_lie(kernels, rng):
+    x = (rng.standard_normal((300, 24)) * 10.0 ** rng.uniform(-7, 4, (300, 1))).astype(np.float16)
+    x[3, 5], x[9] = np.inf, np.nan
+    rows = kernels.rows(kernels.device.put(x), x.dtype)
+    assert kernels.module.plane_bytes(rows, METRICS["dot"]) < x.nbytes
+    for metric in METRICS:
+        check(kernels, x[20:24].astype(np.float32), x, 8, metric, MATCH)
+        check(kernels, x[20:24].astype(np.float32), x[10:], 8, metric, MATCH)
 
 
 # Around the edges of tiles (16, 64, 128 queries; 128 rows; 64 columns) and of lanes (16).
@@ -94,6 +159,16 @@ def test_a_corpus_sorted_by_score(kernels, rng, plan, order):
     x = np.float32(q + np.linspace(3, 0, 4000)[::order, None] * rng.standard_normal((4000, 32)))
     found = check(kernels, q, x, 3, "cosine", plan)
     assert found.scanned == 0
+
+
+@pytest.mark.parametrize("n_rows", [1023, 1024, 1153, 1600, 2700])
+def test_every_tile_is_seen_once_seeds_first(kernels, rng, n_rows):
+    """A tile left out would lose a query's own row, one seen twice would return it twice."""
+    x = np.float32(rng.standard_normal((n_rows, 8)))
+    own = np.arange(0, n_rows, 61)
+    for plane in (None, kernels.plane(x, "cosine")):
+        found = check(kernels, x[own], x, 2, "cosine", MATCH, plane=plane)
+        np.testing.assert_array_equal(found.indices[:, 0], own)
 
 
 @pytest.mark.parametrize("plan", [MATCH, TILES])
@@ -169,6 +244,10 @@ def test_refusals(kernels, rng):
     for plan in (-1, 4):
         with pytest.raises(ValueError, match="plan"):
             kernels.search(q, x, 1, plan=plan)
+    with pytest.raises(ValueError, match="plan"):
+        kernels.search(q, x, 1, plan=TILES, multiply=product, plane=kernels.plane(x, "cosine"))
+    with pytest.raises(ValueError, match="dtype"):
+        kernels.search(q, x, 1, "hamming")
     with pytest.raises(ValueError, match="workspace"):
         kernels.search(q, x, 1, spare=1)
 

@@ -18,7 +18,7 @@ def on_device(kernels: Kernels, monkeypatch):
     """Calls with tensors where the kernels run; in the emulator that is the CPU."""
     is_emulated = isinstance(kernels.device, Emulated)
     monkeypatch.setattr(_device, "kernels", lambda: kernels.module)
-    monkeypatch.setattr(module, "_ready", {})
+    monkeypatch.setattr(module, "_most_results", {})
 
     def call(function, *args, **options):
         def moved(value):
@@ -60,6 +60,22 @@ def test_search(on_device, rng, metric):
         )
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_range_search(on_device, rng, metric):
+    q, x = np.float32(rng.standard_normal((4, 40))), np.float32(rng.standard_normal((600, 40)))
+    x[7] = x[300]
+    threshold = float(em.search(q, x, 30, metric).values[1, 29])
+    for options in ({}, {"dims": 17}, {"mask": rng.random(600) < 0.3}, {"exclude_self": True}):
+        wanted = em.range_search(q, x, threshold, metric, **options)
+        same(on_device(em.range_search, q, x, threshold, metric, **options), wanted)
+
+
+def test_more_hits_than_expected(on_device, rng, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST_HITS", 64)
+    x = np.float32(rng.standard_normal((200, 10)))
+    same(on_device(em.range_search, x, x, 0.1), em.range_search(x, x, 0.1))
+
+
 def test_views_are_read_where_they_lie(on_device, rng):
     wide = np.float32(rng.standard_normal((300, 64)))
     q = np.float32(rng.standard_normal((3, 20)))
@@ -76,6 +92,34 @@ def test_short_numbers(on_device, rng, dtype):
     same(on_device(em.search, q, x, 5, "dot"), em.search(q, x, 5, "dot"))
     unit = on_device(em.normalize, x)
     assert torch.equal(unit.cpu().view(torch.int16), em.normalize(x).view(torch.int16))
+
+
+@pytest.mark.parametrize("metric", [*METRICS, "hamming"])
+def test_bytes_and_bits(on_device, rng, metric):
+    dtype = np.uint8 if metric == "hamming" else np.int8
+    q, x = (rng.integers(-128, 128, (n, 48)).astype(dtype) for n in (3, 300))
+    for dims in (None, 31):
+        stats: dict[str, object] = {}
+        found = on_device(em.search, q, x, 7, metric, dims=dims, stats=stats)
+        same(found, em.search(q, x, 7, metric, dims=dims))
+        assert str(stats["plan"]).startswith("kernels")
+    shifted = torch.from_numpy(x)[:, 5:]
+    same(
+        on_device(em.search, q[:, 5:], shifted, 4, metric), em.search(q[:, 5:], x[:, 5:], 4, metric)
+    )
+
+
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+@pytest.mark.parametrize("dim", [64, 61])
+def test_binary_codes(on_device, rng, precision, dim):
+    """Sign bits in whatever convention, padded or not."""
+    q, x = np.float32(rng.standard_normal((3, dim))), np.float32(rng.standard_normal((200, dim)))
+    host = em.quantize(q, precision), em.quantize(x, precision)
+    moved = [on_device(em.quantize, rows, precision) for rows in (q, x)]
+    stats: dict[str, object] = {}
+    found = on_device(em.search, *moved, 6, "hamming", stats=stats)
+    same(found, em.search(*host, 6, "hamming"))
+    assert str(stats["plan"]).startswith("kernels")
 
 
 def test_queries_that_are_no_numbers(on_device, rng):

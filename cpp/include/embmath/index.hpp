@@ -1,10 +1,12 @@
 // A searchable collection that changes: exact rows, and beside them codes that make searches cheap.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "embmath/runtime.hpp"
@@ -25,6 +27,7 @@ enum class CodeKind : std::uint8_t {
     int4,    // of rotated rows: a quarter of the coordinates, then another one
 };
 inline constexpr int kCodeKinds = 3;
+inline constexpr std::array<std::string_view, kCodeKinds> kCodeKindNames{"int8", "prefix", "int4"};
 
 // Coordinates in which a few leading ones say most: rows x become V (x - mean).
 struct Basis {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/metrics.hpp"
 #include "embmath/types.hpp"
 
 namespace embmath::core {
@@ -28,8 +29,6 @@ inline constexpr int kMaxExponent = 50;
 // Beyond this (float64 input only) the canonical float64 sums themselves overflow or underflow, and
 // no bound on exact arithmetic says anything about them.
 inline constexpr int kMaxCanonicalExponent = 400;
-
-constexpr bool is_euclidean(Metric metric) { return metric == Metric::euclidean || metric == Metric::sqeuclidean; }
 
 inline bool shares_units(Metric metric, int exponent) {
     const int limit = metric == Metric::cosine ? kMaxCanonicalExponent : kMaxExponent;

@@ -20,11 +20,15 @@
 //   distances (|q|^2 - s)/2  2^e         -|x|^2 / 2    |x|   2^-f    c |q| 2^-f
 //
 // 2^-19 in c pays for float32: mul, err, weight (1 each), the three sums (3) and the rounding of the
-// canonical score (1), all relative to |q||x|, six times over; `off` is smaller than it should be by
+// canonical score (1), all relative to |q||x|, four times over; `off` is smaller than it should be by
 // 2^-21, which pays for what those roundings are relative to |x|^2. A row below the k-th best upper
 // bound by more than `margin`, the width of an interval, is worse than k others:
 //
 //   margin = 2 weight err_max + unit (2^-20 err_max^2) + 2^-21 |q|^2 2^-f   (the last two: distances)
+//
+// Bytes are codes as they are: e = 0, rho = 0, and their sums are integers, of which only the conversion
+// to float32 costs 2^-24 |q||x|. Of bits, v counts the ones in common; the Hamming distance is
+// |q|^2 + |x|^2 - 2 v, whose terms are whole numbers below 2^24: upper = v - |x|^2 / 2 is exact, the margin 0.
 //
 // One margin for all rows keeps a candidate at 64 bits. The price is paid by dot products and distances of
 // rows of very unequal lengths: the longest one widens the interval of all.
@@ -32,7 +36,7 @@
 
 #include <math.h>
 
-#include "core/compiler.hpp"
+#include "core/metrics.hpp"
 #include "embmath/types.hpp"
 
 namespace embmath::core {
@@ -40,10 +44,6 @@ namespace embmath::core {
 inline constexpr int kHalfTop = 7;  // the largest element lies in [2^7, 2^8)
 // Beyond this float32 bounds of products could overflow or vanish.
 inline constexpr int kMaxHalfExponent = 50;
-
-EMBMATH_INLINE bool half_is_distance(Metric metric) {
-    return metric == Metric::euclidean || metric == Metric::sqeuclidean;
-}
 
 // At least `value` >= 0, in float32; rounds to nearest after adding more than half a unit.
 EMBMATH_INLINE float above(double value) { return static_cast<float>(value * (1.0 + 0x1p-23) + 0x1p-149); }
@@ -62,7 +62,7 @@ struct HalfMeasure {
 
 EMBMATH_INLINE RowState half_state(Metric metric, const HalfMeasure& row) {
     if (row.sq_norm != row.sq_norm) return RowState::excluded;  // NaN comes after all scores
-    if (row.sq_norm == 0.0) return RowState::bounded;
+    if (row.sq_norm == 0.0 || metric == Metric::hamming) return RowState::bounded;
     const bool is_usable = metric == Metric::cosine || (row.exponent >= -kMaxHalfExponent && row.exponent <= kMaxHalfExponent);
     return row.sq_norm < HUGE_VAL && is_usable ? RowState::bounded : RowState::unbounded;
 }
@@ -71,6 +71,7 @@ EMBMATH_INLINE HalfRow half_row(Metric metric, const HalfMeasure& row) {
     const RowState state = half_state(metric, row);
     if (state == RowState::excluded) return {0.0F, -HUGE_VALF, 0.0F};
     if (state == RowState::unbounded) return {0.0F, HUGE_VALF, 0.0F};
+    if (metric == Metric::hamming) return {1.0F, static_cast<float>(-0.5 * row.sq_norm), 0.0F};
     const double scale = ldexp(1.0, row.exponent), norm = sqrt(row.sq_norm);
     if (metric == Metric::cosine) return {norm > 0.0 ? static_cast<float>(scale / norm) : 0.0F, 0.0F, 1.0F};
     const float err = norm > 0.0 ? above(norm) : 0.0F;
@@ -95,17 +96,38 @@ struct HalfGate {
     std::uint32_t is_bounded;
 };
 
-EMBMATH_INLINE HalfGate half_gate(Metric metric, const HalfMeasure& query, std::int64_t n_cols, const HalfRange& range) {
+// Of float16 codes on a matrix unit.
+EMBMATH_INLINE double half_product_error(std::int64_t n_cols) { return static_cast<double>(n_cols + 16) * 0x1p-23; }
+
+// `product_error`: |v - <q^, x^>| over |q^||x^|.
+EMBMATH_INLINE HalfGate half_gate(Metric metric, const HalfMeasure& query, double product_error, const HalfRange& range) {
+    if (metric == Metric::hamming) return {1.0F, 0.0F, 0.0F, 1};
     const bool is_usable = half_state(metric, query) == RowState::bounded && query.sq_norm > 0.0;
     if (!is_usable || range.has_unbounded != 0) return {0.0F, 0.0F, 0.0F, 0};
     const double own = half_residual(query), rho = range.largest_residual, reach = range.largest_err;
-    const double sums = (1.0 + own) * (1.0 + rho) * static_cast<double>(n_cols + 16) * 0x1p-23;
+    const double sums = (1.0 + own) * (1.0 + rho) * product_error;
     const double c = own + (1.0 + own) * rho + sums + 0x1p-19;
     const double unit = ldexp(1.0, -query.exponent), norm = sqrt(query.sq_norm);
     const float weight = above(c * norm * unit);
     double margin = 2.0 * static_cast<double>(weight) * reach;
-    if (half_is_distance(metric)) margin += unit * (0x1p-20 * reach * reach + 0x1p-21 * query.sq_norm);
-    return {half_is_distance(metric) ? static_cast<float>(unit) : 0.0F, weight, above(margin), 1};
+    if (is_euclidean(metric)) margin += unit * (0x1p-20 * reach * reach + 0x1p-21 * query.sq_norm);
+    return {is_euclidean(metric) ? static_cast<float>(unit) : 0.0F, weight, above(margin), 1};
+}
+
+// What the upper bounds of all rows reach whose score is within `threshold`, in the same units. Of a
+// distance the bound holds but for what its roundings are relative to |q|^2 (see margin); a root that
+// rounds to the threshold may be of a square 2^-22 above its own.
+EMBMATH_INLINE float half_least(Metric metric, const HalfMeasure& query, const HalfRange& range, double threshold) {
+    if (metric == Metric::euclidean && threshold < 0.0) return HUGE_VALF;
+    const double unit = ldexp(1.0, -query.exponent), reach = range.largest_err;
+    double least = threshold * unit;
+    if (metric == Metric::cosine) least *= sqrt(query.sq_norm);
+    if (metric == Metric::hamming) least = 0.5 * (query.sq_norm - threshold);
+    if (is_euclidean(metric)) {
+        const double square = metric == Metric::euclidean ? threshold * threshold * (1.0 + 0x1p-22) : threshold;
+        least = unit * (0.5 * (query.sq_norm - square) - 0x1p-20 * reach * reach - 0x1p-21 * query.sq_norm);
+    }
+    return static_cast<float>(least - fabs(least) * 0x1p-22 - 0x1p-149);
 }
 
 EMBMATH_INLINE float half_upper(float v, const HalfRow& row, const HalfGate& gate) {

@@ -11,12 +11,11 @@ namespace embmath::engine {
 
 namespace {
 
-constexpr const char* kKindNames[kCodeKinds] = {"int8", "prefix", "int4"};
 constexpr const char* kRowTypes[kDtypeCount] = {"F16", "BF16", "F32", "F64", "I8", "U8"};
 
 std::string name_of(const CodeArray& which) {
     if (which.kind < 0) return which.part;
-    const std::string name = std::string("codes.") + kKindNames[which.kind] + "." + std::to_string(which.rung) + "." + which.part;
+    const std::string name = "codes." + std::string(kCodeKindNames[which.kind]) + "." + std::to_string(which.rung) + "." + which.part;
     return which.term < 0 ? name : name + "." + std::to_string(which.term);
 }
 
@@ -95,7 +94,7 @@ std::vector<SavedColumn> saved_columns(const CodeForms& forms, const IndexOption
     add("extents", "F64", {n_extents, kExtentNumbers}, read_extents);
     for (int kind = 0; kind < kCodeKinds; ++kind) {
         if (!forms.has(static_cast<CodeKind>(kind))) continue;
-        add(std::string("codes.") + kKindNames[kind] + ".reach", "F64", {n_extents},
+        add("codes." + std::string(kCodeKindNames[kind]) + ".reach", "F64", {n_extents},
             [kind](const Snapshot& snapshot, std::int64_t first, std::int64_t count, void* out) {
                 for (std::int64_t i = 0; i < count; ++i) static_cast<double*>(out)[i] = extent_of(snapshot, first + i).code_reach[kind];
             });

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/metrics.hpp"
 #include "embmath/runtime.hpp"
 #include "embmath/types.hpp"
 #include "engine/rows.hpp"
@@ -16,7 +17,7 @@ namespace embmath::engine {
 constexpr bool is_bits(Metric metric) { return metric == Metric::hamming || metric == Metric::jaccard; }
 // 32-bit words of a packed row: a dimension each, or four bytes of packed bits.
 constexpr std::size_t words_per_row(Metric metric, std::size_t n_cols) { return is_bits(metric) ? (n_cols + 3) / 4 : n_cols; }
-constexpr bool is_similarity(Metric metric) { return metric == Metric::cosine || metric == Metric::dot; }
+using core::is_similarity;
 
 // Type of the scores of a metric on a pair of element types.
 ResultType result_type(Metric metric, Dtype a, Dtype b, std::int64_t n_cols);

@@ -33,9 +33,9 @@ enum {
 EMBMATH_CUDA_API int embmath_cuda_is_emulated(void);
 EMBMATH_CUDA_API const char* embmath_cuda_message(embmath_cuda_status status);
 
-/* Numbered as embmath::Dtype and embmath::Metric are. */
-typedef enum { EMBMATH_F16 = 0, EMBMATH_BF16 = 1, EMBMATH_F32 = 2 } embmath_dtype;
-typedef enum { EMBMATH_COSINE = 0, EMBMATH_DOT = 1, EMBMATH_EUCLIDEAN = 2, EMBMATH_SQEUCLIDEAN = 3 } embmath_metric;
+/* Numbered as embmath::Dtype and embmath::Metric are. Rows for hamming are packed bits, n_cols bytes of them. */
+typedef enum { EMBMATH_F16 = 0, EMBMATH_BF16 = 1, EMBMATH_F32 = 2, EMBMATH_I8 = 4, EMBMATH_U8 = 5 } embmath_dtype;
+typedef enum { EMBMATH_COSINE = 0, EMBMATH_DOT = 1, EMBMATH_EUCLIDEAN = 2, EMBMATH_SQEUCLIDEAN = 3, EMBMATH_HAMMING = 5 } embmath_metric;
 
 /* Elements of a row follow each other; row_stride is in bytes. */
 typedef struct {
@@ -50,8 +50,10 @@ EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_prepare(int device);
 /* The largest k that a device sorts: 16384, 8192 where shared memory is short. */
 EMBMATH_CUDA_API int64_t embmath_cuda_most_results(int device);
 
-/* Rows as float16 with what their certificate needs, kept for many searches by one metric. */
-EMBMATH_CUDA_API size_t embmath_cuda_plane_bytes(int64_t n_rows, int64_t n_cols);
+/* Rows as codes with what their certificate needs, kept for many searches by one metric: float16, made of
+ * float32 and bfloat16; float16, int8, uint8 and bits are codes as they lie, where rows start on 16 bytes
+ * and have a multiple of them, and the plane then holds their lengths only. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_plane_bytes(const embmath_rows* rows, embmath_metric metric, size_t* bytes);
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_make_plane(const embmath_rows* rows, embmath_metric metric, void* plane,
                                                              size_t bytes, int device, void* stream);
 
@@ -59,12 +61,12 @@ EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_make_plane(const embmath_rows*
 typedef enum {
     EMBMATH_PLAN_AUTO = 0,
     EMBMATH_PLAN_EXACT = 1,  /* every score canonical */
-    EMBMATH_PLAN_MATCH = 2,  /* float16 products on the matrix unit, compared as they are summed */
+    EMBMATH_PLAN_MATCH = 2,  /* products of codes on the matrix unit, compared as they are summed */
     EMBMATH_PLAN_TILES = 3   /* the caller multiplies: embmath_cuda_tiles_* */
 } embmath_plan;
 
 typedef struct {
-    embmath_rows queries; /* float32 */
+    embmath_rows queries; /* float32; of a corpus of bytes or bits the same */
     embmath_rows corpus;  /* fewer than 2^32 - 1 rows */
     const void* plane;    /* of the corpus, by the same metric; NULL: made block by block */
     int32_t metric;
@@ -74,7 +76,8 @@ typedef struct {
     int64_t mask_stride; /* bytes from one query's mask to the next; 0: one for all */
     int64_t self;        /* query i does not return row self + i; -1: none is excluded */
     double threshold;    /* similarities >=, distances <=; NaN: none */
-    float* values;       /* [n_queries][k], best first; NaN where there is no row */
+    void* values;        /* [n_queries][k], best first: float32, NaN where there is no row; int32, the worst one
+                            there, for hamming, and for dot and sqeuclidean of bytes */
     int64_t* indices;    /* [n_queries][k]; -1 where there is no row */
     uint64_t* counters;  /* [2], added to: rows scored canonically after a filter, and in scans of all rows; or NULL */
 } embmath_search;
@@ -83,7 +86,19 @@ EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search_bytes(const embmath_sea
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* workspace, size_t bytes, int device,
                                                          void* stream);
 
-/* The same search where the caller multiplies codes with a matrix product of its own, float32 sums:
+/* Every row within search->threshold. Of `search`, k, values, indices and the tiles' plan are not looked at. */
+typedef struct {
+    uint64_t* pairs;  /* [capacity], in no particular order: query << 32 | row; all ones: no hit after all */
+    void* values;     /* [capacity]: scores of the pairs, as embmath_search.values */
+    int64_t capacity;
+    uint64_t* count;  /* one, 0 before: how many there are. More than capacity: call again with room for as many */
+} embmath_hits;
+
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_range_bytes(const embmath_search* search, int device, size_t* bytes);
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_range_search(const embmath_search* search, const embmath_hits* hits,
+                                                               void* workspace, size_t bytes, int device, void* stream);
+
+/* The same search of float rows, without a plane, where the caller multiplies codes with a matrix product of its own, float32 sums:
  *
  *   tiles_open(...)
  *   for each tile of up to max_rows rows:  tiles_encode(..., first, n)

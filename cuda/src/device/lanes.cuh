@@ -31,6 +31,11 @@ __device__ __forceinline__ float largest(float value) {
 struct DotTerm {
     static __device__ __forceinline__ double add(double sum, double q, double x) { return __fma_rn(q, x, sum); }
 };
+struct DifferentBitsTerm {  // of bytes
+    static __device__ __forceinline__ double add(double sum, double q, double x) {
+        return __dadd_rn(sum, __popc(static_cast<unsigned>(q) ^ static_cast<unsigned>(x)));
+    }
+};
 struct SquaredDifferenceTerm {
     static __device__ __forceinline__ double add(double sum, double q, double x) {
         const double difference = __dsub_rn(q, x);

@@ -1,5 +1,5 @@
-// The few instructions that CUDA C++ has no words for: asynchronous copies, matrix fragments, matrix
-// multiply-accumulate. sm_80 and later.
+// The few instructions that CUDA C++ has no words for: asynchronous copies and matrix fragments (products:
+// device/codes.cuh). sm_80 and later.
 #pragma once
 
 #include "device/target.cuh"
@@ -41,8 +41,8 @@ __device__ __forceinline__ void wait_copies() {
 #endif
 }
 
-// Four 8 x 8 matrices of 16-bit elements; lanes 8 m to 8 m + 7 bring the rows of matrix m. Lane l gets
-// elements 2 (l % 4) and the next of row l / 4 of each.
+// Four matrices of 8 lines by 16 bytes; lanes 8 m to 8 m + 7 bring the lines of matrix m. Lane l gets
+// word l % 4 of line l / 4 of each.
 __device__ __forceinline__ void load_matrices(std::uint32_t (&out)[4], const void* shared_row) {
 #if defined(__CUDACC__)
     const auto address = static_cast<unsigned>(__cvta_generic_to_shared(shared_row));
@@ -59,25 +59,4 @@ __device__ __forceinline__ void load_matrices(std::uint32_t (&out)[4], const voi
 #endif
 }
 
-// c += a b: 16 x 16 by 16 x 8 in float16, float32 sums. Fragments as the instruction set lays them out:
-// lane l holds rows l / 4 and l / 4 + 8 of a and c, column l / 4 of b.
-__device__ __forceinline__ void multiply_f16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                             std::uint32_t b1);
-
-#if defined(__CUDACC__)
-
-__device__ __forceinline__ void multiply_f16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                             std::uint32_t b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
-#endif
-
 }  // namespace embmath::cuda
-
-#if !defined(__CUDACC__)
-#include "emulator/matrix_unit.hpp"
-#endif

@@ -34,13 +34,10 @@ struct SettleScratch {
     unsigned digit, wanted, is_exact;
 };
 
-// A zero of either sign is the same score.
-__device__ __forceinline__ Key key_of(float score, std::uint32_t row) {
-    return core::make_key(score == 0.0F ? 0.0F : score, row);
+// Of a bound. A zero of either sign is the same.
+__device__ __forceinline__ Key key_of(float bound, std::uint32_t row) {
+    return core::make_key(bound == 0.0F ? 0.0F : bound, row);
 }
-
-// After every score there is.
-__device__ __forceinline__ Key key_of_nan(std::uint32_t row) { return Key{1} << 32 | static_cast<std::uint32_t>(~row); }
 
 // Of the digits' counts: where the `wanted`-th key from above lies. By the first warp of the group.
 template <class Group>

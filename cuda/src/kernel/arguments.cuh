@@ -20,13 +20,21 @@ struct Rows {
     }
 };
 
-// Rows as float16 for the matrix unit, with what is known of each.
+// What the matrix unit multiplies: lines of codes, whole chunks of them, zero beyond the row's columns.
+struct Lines {
+    const unsigned char* data = nullptr;
+    std::int64_t stride = 0;  // bytes
+    std::int64_t n = 0;
+    std::int32_t n_bytes = 0;  // of a line
+};
+
+// Rows as codes, with what is known of each.
 struct Plane {
-    std::uint16_t* codes = nullptr;      // [n_rows][ld], zero beyond the row's columns
-    std::int64_t ld = 0;                 // elements, a multiple of kPlaneCols
-    core::HalfMeasure* measures = nullptr;
-    core::HalfRow* terms = nullptr;      // of corpus rows
-    core::HalfRange* range = nullptr;    // one
+    unsigned char* codes = nullptr;        // where they are made; null: rows are codes as they lie
+    Lines lines;
+    core::HalfMeasure* measures = nullptr; // of queries
+    core::HalfRow* terms = nullptr;        // of corpus rows
+    core::HalfRange* range = nullptr;      // one
 };
 
 // Which rows may be returned.
@@ -46,9 +54,7 @@ struct Threshold {
     double least;     // oriented: larger is better
     bool is_given;    // then NaN is none
 
-    __device__ __forceinline__ bool is_hit(float score) const {
-        return score == score ? static_cast<double>(score) >= least : !is_given;
-    }
+    __device__ __forceinline__ bool is_hit(double score) const { return score == score ? score >= least : !is_given; }
 };
 
 // Candidates of all queries. A search is cut into `n_splits` ranges of rows, each with lists of its own.

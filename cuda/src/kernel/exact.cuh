@@ -2,19 +2,17 @@
 // queries without a bound. One block per (query, split); it leaves at once where it is not needed.
 #pragma once
 
-#include "core/dtype.hpp"
 #include "device/score.cuh"
-#include "device/shortlist.cuh"
-#include "kernel/arguments.cuh"
-#include "kernel/shapes.cuh"
+#include "kernel/hits.cuh"
+#include "kernel/kinds.cuh"
 
 namespace embmath::cuda {
 
+template <class Sink>
 struct ExactArgs {
-    Rows queries;  // float32
-    Rows rows;
+    Rows queries, rows;
     const core::HalfMeasure* query_measures;
-    Lists lists;
+    Sink sink;  // Lists, or Hits
     Permission permission;
     Metric metric;
     Threshold threshold;
@@ -23,48 +21,39 @@ struct ExactArgs {
 
 struct ExactShared {
     SettleScratch scratch;
-    unsigned count;
-    Key least;
+    Collected own;
 };
 
-template <class D>
-__global__ void __launch_bounds__(kExactThreads, 3) search_exact(const ExactArgs args) {
+template <class Kind, class Sink>
+__global__ void __launch_bounds__(kExactThreads, 3) search_exact(const ExactArgs<Sink> args) {
     const std::int64_t query = blockIdx.x, split = blockIdx.y;
-    if (args.lists.is_exact[query] == 0) return;
+    if (args.sink.is_exact[query] == 0) return;
     const double sq_query = args.query_measures[query].sq_norm;
     if (sq_query != sq_query) return;  // a query that is not a number finds nothing
     auto& shared = *reinterpret_cast<ExactShared*>(shared_memory());
-    const std::int64_t list = args.lists.list(query, split);
-    Key* keys = args.lists.keys_of(list);
-    if (threadIdx.x == 0) shared.count = 0, shared.least = 0;
+    if (threadIdx.x == 0) shared.own = {0, 0};
     __syncthreads();
     const std::int64_t n = args.rows.n_rows;
-    const std::int64_t first = n * split / args.lists.n_splits, last = n * (split + 1) / args.lists.n_splits;
-    const float* q = args.queries.row<core::F32>(query);
+    const std::int64_t first = n * split / args.sink.n_splits, last = n * (split + 1) / args.sink.n_splits;
+    const auto* q = args.queries.template row<typename Kind::Query>(query);
     for (std::int64_t begin = first; begin < last; begin += kExactRows) {
         const std::int64_t own = begin + threadIdx.x / kLanes * kRowsTogether;
-        const typename D::storage* x[kRowsTogether];
+        const typename Kind::Row::storage* x[kRowsTogether];
         EMBMATH_UNROLL
-        for (int r = 0; r < kRowsTogether; ++r) x[r] = args.rows.row<D>(own + r < last ? own + r : first);
-        const float score = oriented(args.metric, canonical_score<D>(args.metric, q, sq_query, x, args.rows.n_cols));
+        for (int r = 0; r < kRowsTogether; ++r) x[r] = args.rows.template row<typename Kind::Row>(own + r < last ? own + r : first);
+        const double score = oriented(args.metric, canonical_score<Kind>(args.metric, q, sq_query, x, args.rows.n_cols));
         const int r = lane_of_row();
         if (r < kRowsTogether && own + r < last) {
-            const auto row = static_cast<std::uint32_t>(own + r);
-            const Key key = score == score ? key_of(score, row) : key_of_nan(row);
+            const Key key = score_key<Kind>(args.metric, score, static_cast<std::uint32_t>(own + r));
             const bool is_hit = args.threshold.is_hit(score) && args.permission.allows(query, own + r);
-            if (is_hit && key >= shared.least) keys[atomicAdd(&shared.count, 1u)] = key;
+            if (is_hit && key >= shared.own.least) append(args.sink, query, split, shared.own, key);
         }
         __syncthreads();
-        const unsigned count = shared.count;
-        if (count + kExactRows > args.lists.capacity) {
-            const Settled settled = settle<BlockGroup>(keys, count, args.lists.k, 0.0F, shared.scratch);
-            __syncthreads();
-            if (threadIdx.x == 0) shared.count = settled.count, shared.least = settled.least;
-        }
+        make_room_for_scores(args.sink, query, split, shared.own, shared.scratch);
         __syncthreads();
     }
     if (threadIdx.x != 0) return;
-    args.lists.counts[list] = shared.count;
+    close(args.sink, query, split, shared.own);
     if (args.counter != nullptr) atomicAdd(args.counter, static_cast<unsigned long long>(last - first));
 }
 

@@ -1,11 +1,11 @@
 // From candidates to results: canonical scores of what is left, the k best of them, their values.
 #pragma once
 
-#include "core/dtype.hpp"
 #include "device/score.cuh"
 #include "device/shortlist.cuh"
 #include "kernel/arguments.cuh"
 #include "kernel/finish_shared.cuh"
+#include "kernel/kinds.cuh"
 #include "kernel/shapes.cuh"
 
 namespace embmath::cuda {
@@ -20,13 +20,13 @@ struct RescoreArgs {
 };
 
 // Keys of bounds become keys of canonical scores; 0 for what is no hit.
-template <class D>
+template <class Kind>
 __global__ void __launch_bounds__(kRescoreThreads) rescore(const RescoreArgs args) {
     const std::int64_t query = blockIdx.x, list = args.lists.list(query, blockIdx.y);
     if (args.lists.is_exact[query] != 0) return;
     Key* keys = args.lists.keys_of(list);
     const unsigned count = args.lists.counts[list];
-    const float* q = args.queries.row<core::F32>(query);
+    const auto* q = args.queries.row<typename Kind::Query>(query);
     constexpr unsigned kTogether = kRescoreRows;
     unsigned long long n_scored = 0;
     for (unsigned first = 0; first < count; first += kTogether) {
@@ -41,11 +41,11 @@ __global__ void __launch_bounds__(kRescoreThreads) rescore(const RescoreArgs arg
             continue;
         }
         n_scored += is_wanted ? 1 : 0;
-        const typename D::storage* x[1] = {args.rows.row<D>(row)};
-        const float score = oriented(
-            args.metric, canonical_score<D>(args.metric, q, args.query_measures[query].sq_norm, x, args.rows.n_cols));
+        const typename Kind::Row::storage* x[1] = {args.rows.row<typename Kind::Row>(row)};
+        const double score = oriented(
+            args.metric, canonical_score<Kind>(args.metric, q, args.query_measures[query].sq_norm, x, args.rows.n_cols));
         const bool is_hit = is_wanted && score == score && args.threshold.is_hit(score);
-        if (i < count && lane_of_row() == 0) keys[i] = is_hit ? key_of(score, row) : 0;
+        if (i < count && lane_of_row() == 0) keys[i] = is_hit ? score_key<Kind>(args.metric, score, row) : 0;
     }
     if (args.counter != nullptr && lane_of_row() == 0 && n_scored != 0) atomicAdd(args.counter, n_scored);
 }
@@ -109,23 +109,23 @@ struct ValuesArgs {
     Rows queries, rows;
     const core::HalfMeasure* query_measures;
     const std::int64_t* indices;  // [query][k]
-    float* values;
+    std::uint32_t* values;        // float32 or int32
     std::int64_t n_values;        // of all queries
     std::int64_t k;
     Metric metric;
 };
 
 // Keys do not tell the zeros apart; the score itself is the value, bit for bit.
-template <class D>
+template <class Kind>
 __global__ void __launch_bounds__(kRescoreThreads) write_values(const ValuesArgs args) {
     const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * (kRescoreRows) + threadIdx.x / kLanes;
     const bool is_real = i < args.n_values;
     const std::int64_t query = is_real ? i / args.k : 0, row = is_real ? args.indices[i] : -1;
-    const typename D::storage* x[1] = {args.rows.row<D>(row < 0 ? 0 : row)};
+    const typename Kind::Row::storage* x[1] = {args.rows.row<typename Kind::Row>(row < 0 ? 0 : row)};
     const std::int64_t n_cols = args.rows.n_rows > 0 ? args.rows.n_cols : 0;
-    const float score =
-        canonical_score<D>(args.metric, args.queries.row<core::F32>(query), args.query_measures[query].sq_norm, x, n_cols);
-    if (is_real && lane_of_row() == 0) args.values[i] = row < 0 ? NAN : score;
+    const auto* q = args.queries.row<typename Kind::Query>(query);
+    const double score = canonical_score<Kind>(args.metric, q, args.query_measures[query].sq_norm, x, n_cols);
+    if (is_real && lane_of_row() == 0) args.values[i] = row < 0 ? missing_bits<Kind>(args.metric) : score_bits<Kind>(args.metric, score);
 }
 
 }  // namespace embmath::cuda

@@ -1,50 +1,72 @@
 // Candidates straight from codes: products on the matrix unit, compared where they are summed. Scores
 // never leave the registers; what passes its query's threshold is appended to the query's list.
 //
-// A block takes a tile of queries through a range of rows. Queries and rows come 64 columns at a time
-// by asynchronous copies, kStages ahead. In shared memory a line of 64 float16 is eight chunks of 16
-// bytes, chunk c of line r standing at c ^ (r % 8): the eight lines of a matrix fragment then lie in
-// eight different groups of banks.
+// A block takes a tile of queries through a range of rows. Queries and rows come 128 bytes of a line at a
+// time by asynchronous copies, kStages ahead. In shared memory these are eight chunks of 16 bytes, chunk c
+// of line r standing at c ^ (r % 8): the eight lines of a matrix fragment then lie in eight different
+// groups of banks.
 #pragma once
 
+#include "device/codes.cuh"
 #include "device/ptx.cuh"
 #include "kernel/collect.cuh"
 #include "kernel/match_shared.cuh"
 
 namespace embmath::cuda {
 
+// Which tiles of rows are looked at: all; or one in so many, as seeds, and the others afterwards. Spread
+// over all rows, seeds say something of rows in any order.
+struct TileOrder {
+    unsigned apart = 0;  // 0: all
+    bool has_seeds = false;
+
+    __host__ __device__ __forceinline__ constexpr unsigned count(unsigned n_tiles) const {
+        if (apart == 0) return n_tiles;
+        const unsigned n_seeds = (n_tiles + apart - 1) / apart;
+        return has_seeds ? n_seeds : n_tiles - n_seeds;
+    }
+    __host__ __device__ __forceinline__ constexpr unsigned tile(unsigned i) const {
+        if (apart == 0) return i;
+        return has_seeds ? i * apart : i / (apart - 1) * apart + i % (apart - 1) + 1;
+    }
+};
+
+template <class Sink>
 struct MatchArgs {
-    const std::uint16_t* queries;  // codes, [n_queries][ld]
-    const std::uint16_t* rows;     // codes, [n_rows][ld]
-    std::int64_t ld, n_queries, n_rows;
-    std::int64_t first_row;        // what row 0 is called
+    Lines queries, rows;
+    TileOrder order;
+    std::int64_t first_row;  // what row 0 is called
     const core::HalfRow* terms;
-    Lists lists;
+    const core::HalfGate* gates;
+    Sink sink;  // Lists, or Hits
     Permission permission;
 };
 
 // Where chunk `chunk` of a line stands.
 __host__ __device__ __forceinline__ constexpr int swizzled(int line, int chunk) { return chunk ^ line % kChunks; }
 
-// A thread's part in copying lines: the same chunk of every 32nd line.
+// A thread's part in copying lines from `begin` on, a step's bytes of them: the same chunk of every 32nd
+// line. Zero where there is none.
 template <int kLines>
-__device__ __forceinline__ void copy_lines(std::uint16_t (*to)[kPlaneCols], const std::uint16_t* from, std::int64_t ld,
-                                           std::int64_t n_left, int col) {
+__device__ __forceinline__ void copy_lines(LineBytes* to, const Lines& from, unsigned begin, int step) {
     constexpr int kTogether = kMatchThreads / kChunks;
     const int first = static_cast<int>(threadIdx.x) / kChunks, chunk = static_cast<int>(threadIdx.x) % kChunks;
-    const std::uint16_t* source = from + col + chunk * kChunk;
+    const int at = step * kLineBytes + chunk * kChunkBytes;
+    const unsigned n_left = at < from.n_bytes ? static_cast<unsigned>(from.n) - begin : 0u;
+    const unsigned char* source = from.data + begin * from.stride + at;
     EMBMATH_UNROLL
     for (int line = first; line - first < kLines; line += kTogether) {
         if (kLines < kTogether && line >= kLines) break;
-        const bool is_there = line < n_left;
-        copy_async_16(&to[line][swizzled(first, chunk) * kChunk], source + (is_there ? line * ld : 0), is_there ? 16u : 0u);
+        const bool is_there = static_cast<unsigned>(line) < n_left;
+        copy_async_16(&to[line][swizzled(first, chunk) * kChunkBytes], is_there ? source + line * from.stride : from.data,
+                      is_there ? kChunkBytes : 0u);
     }
 }
 
 // Products of a tile, in the registers of its warps.
-template <class Shape>
+template <class Shape, class Code>
 struct Accumulator {
-    float sums[Shape::kQueryFragments][Shape::kRowFragments][4];
+    typename Code::Sum sums[Shape::kQueryFragments][Shape::kRowFragments][4];
 
     __device__ __forceinline__ void clear() {
         EMBMATH_UNROLL
@@ -52,32 +74,31 @@ struct Accumulator {
             EMBMATH_UNROLL
             for (int r = 0; r < Shape::kRowFragments; ++r) {
                 EMBMATH_UNROLL
-                for (int i = 0; i < 4; ++i) sums[q][r][i] = 0.0F;
+                for (int i = 0; i < 4; ++i) sums[q][r][i] = 0;
             }
         }
     }
 
-    __device__ __forceinline__ void add(const std::uint16_t (*queries)[kPlaneCols], const std::uint16_t (*rows)[kPlaneCols],
-                                        int first_query, int first_row) {
+    __device__ __forceinline__ void add(const LineBytes* queries, const LineBytes* rows, int first_query, int first_row) {
         const int lane = static_cast<int>(threadIdx.x) % 32;
-        EMBMATH_ROLL  // unrolled, the fragments of the next columns would spill
-        for (int depth = 0; depth < kPlaneCols / kDepth; ++depth) {
+        EMBMATH_ROLL  // unrolled, the fragments of the next bytes would spill
+        for (int depth = 0; depth < kLineBytes / kDepthBytes; ++depth) {
             std::uint32_t a[Shape::kQueryFragments][4], b[Shape::kRowFragments / 2][4];
             EMBMATH_UNROLL
             for (int q = 0; q < Shape::kQueryFragments; ++q) {
                 const int line = first_query + 16 * q + lane % 16;
-                load_matrices(a[q], &queries[line][swizzled(line, 2 * depth + lane / 16) * kChunk]);
+                load_matrices(a[q], &queries[line][swizzled(line, 2 * depth + lane / 16) * kChunkBytes]);
             }
             EMBMATH_UNROLL
             for (int r = 0; r < Shape::kRowFragments / 2; ++r) {
                 const int line = first_row + 16 * r + lane / 16 * 8 + lane % 8;
-                load_matrices(b[r], &rows[line][swizzled(line, 2 * depth + lane / 8 % 2) * kChunk]);
+                load_matrices(b[r], &rows[line][swizzled(line, 2 * depth + lane / 8 % 2) * kChunkBytes]);
             }
             EMBMATH_UNROLL
             for (int q = 0; q < Shape::kQueryFragments; ++q) {
                 EMBMATH_UNROLL
                 for (int r = 0; r < Shape::kRowFragments; ++r) {
-                    multiply_f16(sums[q][r], a[q], b[r / 2][r % 2 * 2], b[r / 2][r % 2 * 2 + 1]);
+                    Code::multiply(sums[q][r], a[q], b[r / 2][r % 2 * 2], b[r / 2][r % 2 * 2 + 1]);
                 }
             }
         }
@@ -86,9 +107,9 @@ struct Accumulator {
 
 // Compares a tile with the thresholds of its queries. Almost always nothing passes; what does is found by
 // its bit, and its product in shared memory, where registers have no numbers.
-template <class Shape>
-__device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>& shared, const Accumulator<Shape>& tile,
-                                       std::int64_t first_query, std::int64_t first_row, int own_query, int own_row) {
+template <class Shape, class Code, class Sink>
+__device__ __forceinline__ void filter(const MatchArgs<Sink>& args, MatchShared<Shape>& shared, const Accumulator<Shape, Code>& tile,
+                                       unsigned first_query, unsigned first_row, int own_query, int own_row) {
     constexpr int kProducts = Shape::kQueryFragments * Shape::kRowFragments * 4;
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
     const auto row_of = [&](int r, int i) { return first_row + own_row + 8 * r + 2 * (lane % 4) + i; };
@@ -104,7 +125,7 @@ __device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>
             EMBMATH_UNROLL
             for (int i = 0; i < 2; ++i) {
                 const core::HalfRow terms = shared.terms[own_row + 8 * r + 2 * (lane % 4) + i];
-                const float upper = core::half_upper(tile.sums[q / 2][r][q % 2 * 2 + i], terms, gate);
+                const float upper = core::half_upper(static_cast<float>(tile.sums[q / 2][r][q % 2 * 2 + i]), terms, gate);
                 // Rows that are not there, or excluded, must not pass where nothing is known yet.
                 const bool is_passed = upper >= least && terms.off != -HUGE_VALF;
                 passed |= static_cast<std::uint64_t>(is_passed) << ((q / 2 * Shape::kRowFragments + r) * 4 + q % 2 * 2 + i);
@@ -115,7 +136,7 @@ __device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>
     float* products = shared.spill() + warp * kProducts * 32 + lane;
     EMBMATH_UNROLL
     for (int n = 0; n < kProducts; ++n) {
-        products[n * 32] = tile.sums[n / 4 / Shape::kRowFragments][n / 4 % Shape::kRowFragments][n % 4];
+        products[n * 32] = static_cast<float>(tile.sums[n / 4 / Shape::kRowFragments][n / 4 % Shape::kRowFragments][n % 4]);
     }
     for (; passed != 0; passed &= passed - 1) {
         const int n = __ffsll(static_cast<long long>(passed)) - 1;
@@ -124,26 +145,25 @@ __device__ __forceinline__ void filter(const MatchArgs& args, MatchShared<Shape>
         const std::int64_t query = first_query + slot, row = args.first_row + index;
         const Key key = key_of(core::half_upper(products[n * 32], shared.terms[index - first_row], shared.gates[slot]), static_cast<std::uint32_t>(row));
         if (key < shared.own[slot].least || !args.permission.allows(query, row)) continue;
-        Key* keys = args.lists.keys_of(args.lists.list(query, blockIdx.y));
-        keys[atomicAdd(&shared.own[slot].count, 1u)] = key;
+        append(args.sink, query, blockIdx.y, shared.own[slot], key);
     }
 }
 
 // Room for a tile's rows in every list, what is known of those rows, and the thresholds of the queries.
-template <class Shape>
-__device__ void prepare_tile(const MatchArgs& args, MatchShared<Shape>& shared, std::int64_t first_query, std::int64_t first_row) {
+template <class Shape, class Sink>
+__device__ void prepare_tile(const MatchArgs<Sink>& args, MatchShared<Shape>& shared, unsigned first_query, unsigned first_row) {
     for (int line = static_cast<int>(threadIdx.x); line < Shape::kRows; line += kMatchThreads) {
         const std::int64_t row = first_row + line;
-        shared.terms[line] = row < args.n_rows ? args.terms[row] : core::HalfRow{0.0F, -HUGE_VALF, 0.0F};
+        shared.terms[line] = row < args.rows.n ? args.terms[row] : core::HalfRow{0.0F, -HUGE_VALF, 0.0F};
     }
     const int warp = static_cast<int>(threadIdx.x) / 32;
     for (int slot = warp; slot < Shape::kQueries; slot += kMatchWarps) {
         const std::int64_t query = first_query + slot;
-        if (query >= args.n_queries) continue;
+        if (query >= args.queries.n) continue;
         Collected& own = shared.own[slot];
-        make_room<WarpGroup>(args.lists, query, args.lists.list(query, blockIdx.y), Shape::kRows, own, shared.scratch[warp]);
+        make_room<WarpGroup>(args.sink, query, blockIdx.y, Shape::kRows, own, shared.scratch[warp]);
         if (WarpGroup::rank() != 0 || own.least == kNothing) continue;
-        const Key others = proven(args.lists, query);
+        const Key others = proven(args.sink, query);
         if (others > own.least) own.least = others;
     }
     __syncthreads();
@@ -161,34 +181,31 @@ inline constexpr int kMatchBlocks = 1;
 inline constexpr int kMatchBlocks = 2;
 #endif
 
-template <class Shape>
-__global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __grid_constant__ MatchArgs args) {
+template <class Shape, class Code, class Sink>
+__global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __grid_constant__ MatchArgs<Sink> args) {
     auto& shared = *reinterpret_cast<MatchShared<Shape>*>(shared_memory());
     const int warp = static_cast<int>(threadIdx.x) / 32;
-    const std::int64_t first_query = static_cast<std::int64_t>(blockIdx.x) * Shape::kQueries;
+    const unsigned first_query = blockIdx.x * Shape::kQueries;
     for (int slot = static_cast<int>(threadIdx.x); slot < Shape::kQueries; slot += kMatchThreads) {
         const std::int64_t query = first_query + slot;
-        const bool is_real = query < args.n_queries;
-        shared.own[slot] = is_real ? reopen(args.lists, query, args.lists.list(query, blockIdx.y)) : Collected{0, kNothing};
-        shared.gates[slot] = is_real ? args.lists.gates[query] : core::HalfGate{0.0F, 0.0F, 0.0F, 0};
+        const bool is_real = query < args.queries.n;
+        shared.own[slot] = is_real ? reopen(args.sink, query, blockIdx.y) : Collected{0, kNothing};
+        shared.gates[slot] = is_real ? args.gates[query] : core::HalfGate{0.0F, 0.0F, 0.0F, 0};
     }
     __syncthreads();
     const int own_query = warp / Shape::kWarpsOverRows * Shape::kWarpQueries;
     const int own_row = warp % Shape::kWarpsOverRows * Shape::kWarpRows;
-    const int n_steps = static_cast<int>(args.ld / kPlaneCols);
-    const std::int64_t n_tiles = (args.n_rows + Shape::kRows - 1) / Shape::kRows;
-    const std::int64_t first_tile = n_tiles * blockIdx.y / args.lists.n_splits;
-    const std::int64_t last_tile = n_tiles * (blockIdx.y + 1) / args.lists.n_splits;
-    const std::uint16_t* queries = args.queries + first_query * args.ld;
-    Accumulator<Shape> sums;
-    for (std::int64_t tile = first_tile; tile < last_tile; ++tile) {
-        const std::int64_t first_row = tile * Shape::kRows;
-        const std::uint16_t* rows = args.rows + first_row * args.ld;
+    const std::int64_t n_tiles = args.order.count(static_cast<unsigned>((args.rows.n + Shape::kRows - 1) / Shape::kRows));
+    const auto first_tile = static_cast<unsigned>(n_tiles * blockIdx.y / args.sink.n_splits);
+    const auto last_tile = static_cast<unsigned>(n_tiles * (blockIdx.y + 1) / args.sink.n_splits);
+    Accumulator<Shape, Code> sums;
+    for (unsigned tile = first_tile; tile < last_tile; ++tile) {
+        const unsigned first_row = args.order.tile(tile) * Shape::kRows;
         const auto fetch = [&](int step) {
-            if (step < n_steps) {
+            if (step * kLineBytes < args.rows.n_bytes) {
                 const int stage = step % kStages;
-                copy_lines<Shape::kQueries>(shared.queries[stage], queries, args.ld, args.n_queries - first_query, step * kPlaneCols);
-                copy_lines<Shape::kRows>(shared.rows[stage], rows, args.ld, args.n_rows - first_row, step * kPlaneCols);
+                copy_lines<Shape::kQueries>(shared.queries[stage], args.queries, first_query, step);
+                copy_lines<Shape::kRows>(shared.rows[stage], args.rows, first_row, step);
             }
             commit_copies();  // also of nothing, so that groups count steps
         };
@@ -196,7 +213,7 @@ __global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __gri
         prepare_tile(args, shared, first_query, first_row);
         sums.clear();
         EMBMATH_ROLL
-        for (int step = 0; step < n_steps; ++step) {
+        for (int step = 0; step * kLineBytes < args.rows.n_bytes; ++step) {
             wait_copies<kStages - 2>();
             __syncthreads();  // everyone's copies are there, and everyone is done with the stage refilled next
             fetch(step + kStages - 1);
@@ -205,12 +222,12 @@ __global__ void __launch_bounds__(kMatchThreads, kMatchBlocks) match(const __gri
         }
         wait_copies<0>();
         __syncthreads();  // everyone has read the codes
-        filter<Shape>(args, shared, sums, first_query, first_row, own_query, own_row);
+        filter<Shape, Code>(args, shared, sums, first_query, first_row, own_query, own_row);
         __syncthreads();
     }
     for (int slot = static_cast<int>(threadIdx.x); slot < Shape::kQueries; slot += kMatchThreads) {
         const std::int64_t query = first_query + slot;
-        if (query < args.n_queries) close(args.lists, args.lists.list(query, blockIdx.y), shared.own[slot]);
+        if (query < args.queries.n) close(args.sink, query, blockIdx.y, shared.own[slot]);
     }
 }
 

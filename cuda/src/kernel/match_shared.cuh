@@ -14,14 +14,15 @@ struct Collected {
 };
 
 inline constexpr int kStages = 3;
-inline constexpr int kChunk = 8;                          // elements of a copy
-inline constexpr int kChunks = kPlaneCols / kChunk;       // of a line
-inline constexpr int kDepth = 16;                         // columns that an instruction multiplies
+inline constexpr int kChunks = kLineBytes / kChunkBytes;
+
+// What of a line is held at a time.
+using LineBytes = unsigned char[kLineBytes];
 
 template <class Shape>
 struct alignas(128) MatchShared {
-    std::uint16_t queries[kStages][Shape::kQueries][kPlaneCols];
-    std::uint16_t rows[kStages][Shape::kRows][kPlaneCols];
+    LineBytes queries[kStages][Shape::kQueries];
+    LineBytes rows[kStages][Shape::kRows];
     SettleScratch scratch[kMatchWarps];
     Collected own[Shape::kQueries];
     core::HalfGate gates[Shape::kQueries];

@@ -23,16 +23,14 @@ struct SelectShared {
 __global__ void __launch_bounds__(kSelectThreads) select_tile(const SelectArgs args) {
     auto& shared = *reinterpret_cast<SelectShared*>(shared_memory());
     const std::int64_t query = blockIdx.x, split = blockIdx.y;
-    const std::int64_t list = args.lists.list(query, split);
-    if (threadIdx.x == 0) shared.own = reopen(args.lists, query, list);
+    if (threadIdx.x == 0) shared.own = reopen(args.lists, query, split);
     __syncthreads();
     if (shared.own.least == kNothing) return;
-    Key* keys = args.lists.keys_of(list);
     const core::HalfGate gate = args.lists.gates[query];
     const std::int64_t first = args.n_rows * split / args.lists.n_splits;
     const std::int64_t last = args.n_rows * (split + 1) / args.lists.n_splits;
     for (std::int64_t begin = first; begin < last; begin += kSelectStep) {
-        make_room<BlockGroup>(args.lists, query, list, kSelectStep, shared.own, shared.scratch);
+        make_room<BlockGroup>(args.lists, query, split, kSelectStep, shared.own, shared.scratch);
         const Key others = proven(args.lists, query), least = shared.own.least > others ? shared.own.least : others;
         EMBMATH_UNROLL
         for (int i = 0; i < kScoresTogether; ++i) {
@@ -42,13 +40,13 @@ __global__ void __launch_bounds__(kSelectThreads) select_tile(const SelectArgs a
             const std::int64_t row = args.first_row + col;
             const Key key = key_of(upper, static_cast<std::uint32_t>(row));
             if (!(upper > -HUGE_VALF) || key < least || !args.permission.allows(query, row)) continue;
-            keys[atomicAdd(&shared.own.count, 1u)] = key;
+            append(args.lists, query, split, shared.own, key);
         }
         __syncthreads();
         if (shared.own.least == kNothing) break;
     }
     __syncthreads();
-    if (threadIdx.x == 0) close(args.lists, list, shared.own);
+    if (threadIdx.x == 0) close(args.lists, query, split, shared.own);
 }
 
 }  // namespace embmath::cuda

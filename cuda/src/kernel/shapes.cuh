@@ -6,11 +6,14 @@
 namespace embmath::cuda {
 
 inline constexpr int kLanes = 16;        // that score a row: half a warp
-inline constexpr int kPlaneCols = 64;    // to which rows of codes are padded
+inline constexpr int kChunkBytes = 16;   // of a copy; lines of codes are padded to it
+inline constexpr int kLineBytes = 128;   // of every line, that match() holds at a time
+inline constexpr int kDepthBytes = 32;   // of a line, that an instruction multiplies
 
 // One row for each half warp.
 inline constexpr int kRowsPerBlock = 16, kRowThreads = kRowsPerBlock * kLanes;
 inline constexpr int kRescoreThreads = 128, kRescoreRows = kRescoreThreads / kLanes;
+inline constexpr unsigned kScoreBlocks = 1024;  // that share all hits
 
 // Canonical scores of all rows: four rows for each half warp at a time.
 inline constexpr int kExactThreads = 256, kRowsTogether = 4;
@@ -24,6 +27,8 @@ inline constexpr int kOpenThreads = 256, kGateThreads = 128, kTightenThreads = 2
 
 inline constexpr int kMatchThreads = 256, kMatchWarps = kMatchThreads / 32;
 
+inline constexpr int kMatchRows = 128;  // of a tile, whatever its shape
+
 // Products on the matrix unit. Fragments that a warp holds: 16 queries by 8 rows each. Warps stand side
 // by side over the tile.
 template <int WarpsOverQueries, int QueryFragments, int RowFragments>
@@ -34,6 +39,7 @@ struct MatchShape {
     static constexpr int kQueries = WarpsOverQueries * kWarpQueries;
     static constexpr int kRows = kWarpsOverRows * kWarpRows;
     static_assert(RowFragments % 2 == 0, "rows are loaded 16 at a time");
+    static_assert(kRows == kMatchRows);
 };
 using NarrowMatch = MatchShape<1, 1, 2>;  // 16 queries x 128 rows: bound by memory
 using MediumMatch = MatchShape<2, 2, 4>;  // 64 x 128: also where shared memory is short (sm_120: 99 KiB)

@@ -44,6 +44,15 @@ inline std::size_t shared_bytes(int device) {
     return cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess ? static_cast<std::size_t>(bytes) : 0;
 }
 
+// Whether float64 is worth a half of float32 (sm_80, 90, 100), not a 64th (sm_86, 89, 120).
+inline bool has_fast_float64(int device) {
+    int ratio = 0;
+    return cudaDeviceGetAttribute(&ratio, cudaDevAttrSingleToDoublePrecisionPerfRatio, device) == cudaSuccess && ratio <= 4;
+}
+
+// Rows that give the first thresholds, at least.
+inline constexpr std::int64_t kLeastSeeds = 16384;
+
 template <class Kernel>
 embmath_cuda_status allow_shared(Kernel* kernel, std::size_t bytes) {
     return static_cast<embmath_cuda_status>(
@@ -61,6 +70,8 @@ public:
 
 inline int multiprocessors(int) { return 2; }
 inline std::size_t shared_bytes(int) { return std::size_t{227} << 10; }
+inline bool has_fast_float64(int) { return true; }
+inline constexpr std::int64_t kLeastSeeds = 512;  // so that tests of few rows have some
 
 template <class Kernel>
 embmath_cuda_status allow_shared(Kernel*, std::size_t) {

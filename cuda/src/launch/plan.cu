@@ -3,6 +3,7 @@
 #include "kernel/finish_shared.cuh"
 #include "kernel/match_shared.cuh"
 #include "launch/device.hpp"
+#include "launch/kinds.hpp"
 #include "launch/plane.hpp"
 #include "launch/search.hpp"
 
@@ -16,6 +17,9 @@ constexpr std::int64_t kLargestBatch = 16384;
 // Below this many multiply-adds canonical scores take no longer than codes take to make.
 constexpr double kSmallWork = 0x1p26;
 constexpr std::int64_t kMostSplits = 1024;
+// Float rows without codes cost these queries one read when they are scored canonically at once, and two
+// reads and a write when codes are made first: 4 and 8 bytes for each float32. Unmeasured.
+constexpr std::int64_t kScannedQueries = 2;
 
 std::uint32_t step_of(embmath_plan kind) {
     switch (kind) {
@@ -52,9 +56,11 @@ std::int64_t most_results(int device) {
 embmath_cuda_status check(const embmath_search& search, int device) {
     for (const embmath_rows* rows : {&search.queries, &search.corpus}) {
         if (const embmath_cuda_status status = check_rows(*rows); status != EMBMATH_CUDA_OK) return status;
+        if (const embmath_cuda_status status = check_metric(*rows, search.metric); status != EMBMATH_CUDA_OK) return status;
     }
-    if (search.queries.dtype != EMBMATH_F32) return EMBMATH_CUDA_BAD_DTYPE;
-    if (search.metric < EMBMATH_COSINE || search.metric > EMBMATH_SQEUCLIDEAN) return EMBMATH_CUDA_BAD_METRIC;
+    if (search.queries.dtype != (is_float(search.corpus.dtype) ? EMBMATH_F32 : search.corpus.dtype)) return EMBMATH_CUDA_BAD_DTYPE;
+    // Products of somebody else are those of float16 codes, made in the workspace.
+    if (search.plan == EMBMATH_PLAN_TILES && (!is_float(search.corpus.dtype) || search.plane != nullptr)) return EMBMATH_CUDA_BAD_PLAN;
     if (search.plan < EMBMATH_PLAN_AUTO || search.plan > EMBMATH_PLAN_TILES) return EMBMATH_CUDA_BAD_PLAN;
     if (search.k < 1 || search.k > most_results(device) || search.queries.n_cols != search.corpus.n_cols) return EMBMATH_CUDA_BAD_SIZE;
     return EMBMATH_CUDA_OK;
@@ -66,7 +72,9 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     plan.kind = static_cast<embmath_plan>(search.plan);
     if (plan.kind == EMBMATH_PLAN_AUTO) {
         const double work = static_cast<double>(n_queries) * static_cast<double>(n_rows) * static_cast<double>(search.corpus.n_cols);
-        plan.kind = work < kSmallWork || 4 * k > n_rows ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
+        const bool has_codes = search.plane != nullptr || is_coded(search.corpus, static_cast<Metric>(search.metric));
+        const bool is_scanned = n_queries <= kScannedQueries && !has_codes && is_float(search.corpus.dtype) && has_fast_float64(device);
+        plan.kind = work < kSmallWork || 4 * k > n_rows || is_scanned ? EMBMATH_PLAN_EXACT : EMBMATH_PLAN_MATCH;
     }
     plan.tile = tile_for(n_queries, device);
     // Four times the limit leaves room for the rows that an interval holds beyond it. Canonical scores
@@ -83,37 +91,55 @@ SearchPlan make_plan(const embmath_search& search, int device) {
     plan.n_splits = std::min({wanted, std::max<std::int64_t>(n_rows / least_rows, 1), fitting, kMostSplits});
     const std::int64_t batch = std::max<std::int64_t>(kListBytes / (list_bytes * plan.n_splits), 1);
     plan.batch_queries = std::min({batch >= tile_queries ? batch / tile_queries * tile_queries : batch, kLargestBatch, std::max<std::int64_t>(n_queries, 1)});
-    const std::int64_t row_bytes = 2 * padded_cols(search.corpus.n_cols);
-    plan.block_rows = std::min(std::max<std::int64_t>(kCodeBytes / row_bytes / 128 * 128, 128), std::max<std::int64_t>(n_rows, 1));
-    plan.seed_rows = std::min(std::max<std::int64_t>(16384, 32 * k), n_rows);
+    const bool has_codes = plan.kind != EMBMATH_PLAN_TILES && is_coded(search.corpus, static_cast<Metric>(search.metric));
+    const std::int64_t row_bytes = (has_codes ? 0 : line_bytes(search.corpus)) + static_cast<std::int64_t>(sizeof(core::HalfRow));
+    const std::int64_t fitting_rows = std::max<std::int64_t>(kCodeBytes / row_bytes / kMatchRows, 1) * kMatchRows;
+    plan.block_rows = std::max<std::int64_t>(search.plane != nullptr ? n_rows : std::min(fitting_rows, n_rows), 1);
+    const std::int64_t n_seeds = std::max<std::int64_t>(kLeastSeeds, 32 * k), apart = std::min(plan.block_rows, n_rows) / n_seeds;
+    plan.seeds_apart = apart < 2 ? 0 : static_cast<std::uint32_t>(apart);
     return plan;
 }
 
-SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes) {
+SearchMemory carve(const embmath_search& search, const SearchPlan& plan, bool has_lists, void* workspace, std::size_t* bytes) {
     Carver carver(workspace);
     SearchMemory memory;
     const std::int64_t n = plan.batch_queries, n_lists = n * plan.n_splits;
-    memory.queries = carve_plane(carver, n, search.queries.n_cols, false);
-    Lists& lists = memory.lists;
-    lists.n_splits = plan.n_splits;
-    lists.capacity = plan.capacity;
-    lists.k = static_cast<std::uint32_t>(search.k);
-    lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
-    lists.least = carver.take<core::Key>(n_lists);
-    lists.counts = carver.take<std::uint32_t>(n_lists);
-    lists.thresholds = carver.take<std::uint32_t>(n);
-    lists.is_exact = carver.take<std::uint32_t>(n);
-    lists.gates = carver.take<core::HalfGate>(n);
+    const auto metric = static_cast<Metric>(search.metric);
+    memory.queries = carve_plane(carver, search.queries, n, metric, false, false);
+    memory.gates = carver.take<core::HalfGate>(n);
+    memory.is_exact = carver.take<std::uint32_t>(n);
+    if (has_lists) {
+        Lists& lists = memory.lists;
+        lists.n_splits = plan.n_splits;
+        lists.capacity = plan.capacity;
+        lists.k = static_cast<std::uint32_t>(search.k);
+        lists.keys = carver.take<core::Key>(n_lists * plan.capacity);
+        lists.least = carver.take<core::Key>(n_lists);
+        lists.counts = carver.take<std::uint32_t>(n_lists);
+        lists.thresholds = carver.take<std::uint32_t>(n);
+        lists.is_exact = memory.is_exact;
+        lists.gates = memory.gates;
+    } else {
+        memory.least = carver.take<float>(n);
+    }
     if (plan.kind == EMBMATH_PLAN_EXACT) {
         // No codes.
     } else if (search.plane != nullptr) {
         Carver given(const_cast<void*>(search.plane));
-        memory.rows = carve_plane(given, search.corpus.n_rows, search.corpus.n_cols, true);
+        memory.rows = carve_plane(given, search.corpus, search.corpus.n_rows, metric, true, true);
     } else {
-        memory.rows = carve_plane(carver, plan.block_rows, search.corpus.n_cols, true);
+        memory.rows = carve_plane(carver, search.corpus, plan.block_rows, metric, plan.kind != EMBMATH_PLAN_TILES, true);
     }
     if (bytes != nullptr) *bytes = carver.used();
     return memory;
+}
+
+embmath_cuda_status bytes_of(const embmath_search& search, int device, bool has_lists, std::size_t* bytes) {
+    if (const embmath_cuda_status status = check(search, device); status != EMBMATH_CUDA_OK) return status;
+    const DeviceGuard guard(device);
+    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
+    carve(search, make_plan(search, device), has_lists, nullptr, bytes);
+    return EMBMATH_CUDA_OK;
 }
 
 }  // namespace embmath::cuda

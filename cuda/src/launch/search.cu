@@ -1,74 +1,22 @@
-#include "launch/search.hpp"
-
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
-#include "kernel/exact.cuh"
 #include "kernel/finish.cuh"
-#include "kernel/match.cuh"
-#include "kernel/open.cuh"
 #include "kernel/select.cuh"
-#include "launch/device.hpp"
-#include "launch/plane.hpp"
+#include "kernel/tighten.cuh"
+#include "launch/batch.hpp"
 
 namespace embmath::cuda {
 
 namespace {
 
-// One batch of queries on its way through the corpus: a sequence of launches.
-class Batch {
+// For the k best rows.
+class TopBatch : public Batch {
 public:
-    Batch(const embmath_search& search, const SearchPlan& plan, const SearchMemory& memory, std::int64_t first, Stream stream)
-        : search_(search),
-          plan_(plan),
-          memory_(memory),
-          first_(first),
-          n_(std::min(plan.batch_queries, search.queries.n_rows - first)),
-          stream_(stream),
-          metric_(static_cast<Metric>(search.metric)),
-          queries_(part_of(rows_of(search.queries), first, n_)),
-          rows_(rows_of(search.corpus)) {
-        permission_.mask = search.mask == nullptr ? nullptr : search.mask + first * search.mask_stride;
-        permission_.mask_stride = search.mask_stride;
-        permission_.self = search.self < 0 ? -1 : search.self + first;
-    }
-
-    void open() const {
-        launch<OpenArgs>(&open_lists, {blocks_for(n_ * plan_.n_splits, kOpenThreads), 1, kOpenThreads, 0}, stream_,
-                         {memory_.lists, n_, plan_.kind == EMBMATH_PLAN_EXACT ? 1u : 0u});
-        if (plan_.kind != EMBMATH_PLAN_EXACT && search_.plane == nullptr) reset_range(memory_.rows, stream_);
-        encode_rows(queries_, Dtype::f32, memory_.queries, metric_, false, stream_);
-    }
-
-    // Codes of rows [first, first + n), and what the bounds of all rows so far are.
-    Plane encode_block(std::int64_t first, std::int64_t n) const {
-        Plane codes = memory_.rows;
-        if (search_.plane != nullptr) {
-            codes.codes += first * codes.ld;
-            codes.terms += first;
-        } else {
-            encode_rows(part_of(rows_, first, n), static_cast<Dtype>(search_.corpus.dtype), codes, metric_, true, stream_);
-        }
-        launch<GateArgs>(&make_gates, {blocks_for(n_, kGateThreads), 1, kGateThreads, 0}, stream_,
-                         {memory_.queries.measures, codes.range, memory_.lists.gates, memory_.lists.is_exact, n_, rows_.n_cols, metric_});
-        return codes;
-    }
-
-    void match_block(std::int64_t first, std::int64_t n) const {
-        const Plane codes = encode_block(first, n);
-        const MatchArgs args{memory_.queries.codes, codes.codes, codes.ld, n_, n, first, codes.terms, memory_.lists, permission_};
-        switch (plan_.tile) {
-            case Tile::narrow: return match_with<NarrowMatch>(args);
-            case Tile::medium: return match_with<MediumMatch>(args);
-            case Tile::wide: return match_with<WideMatch>(args);
-        }
-    }
+    using Batch::Batch;
 
     void select(const float* products, std::int64_t ld, std::int64_t first, std::int64_t n) const {
-        const core::HalfRow* terms = memory_.rows.terms + (search_.plane != nullptr ? first : 0);
         launch<SelectArgs>(&select_tile, {blocks_for(n_, 1), splits(), kSelectThreads, sizeof(SelectShared)}, stream_,
-                           {products, ld, first, n, terms, memory_.lists, permission_});
+                           {products, ld, first, n, memory_.rows.terms, memory_.lists, permission_});
     }
 
     void tighten_thresholds(bool is_last) const {
@@ -78,92 +26,47 @@ public:
 
     void scan() const {
         if (plan_.kind != EMBMATH_PLAN_MATCH) return;
-        for (std::int64_t first = 0; first < rows_.n_rows;) {
-            const std::int64_t most = first == 0 ? plan_.seed_rows : rows_.n_rows;
-            const std::int64_t room = search_.plane != nullptr ? rows_.n_rows : plan_.block_rows;
-            const std::int64_t n = std::min({most, room, rows_.n_rows - first});
-            match_block(first, n);
-            if (first == 0) tighten_thresholds(false);
-            first += n;
+        for (std::int64_t first = 0; first < rows_.n_rows; first += plan_.block_rows) {
+            const Plane codes = encode_block(first, std::min(plan_.block_rows, rows_.n_rows - first));
+            const unsigned apart = first == 0 ? plan_.seeds_apart : 0;
+            if (apart != 0) {
+                match_tiles(codes, first, {apart, true}, memory_.lists);
+                tighten_thresholds(false);
+            }
+            match_tiles(codes, first, {apart, false}, memory_.lists);
+            if (apart == 0 && first == 0) tighten_thresholds(false);
         }
     }
 
     void close() const {
-        const auto dtype = static_cast<Dtype>(search_.corpus.dtype);
-        const Threshold threshold{oriented_threshold(), !std::isnan(search_.threshold)};
         const core::HalfMeasure* measures = memory_.queries.measures;
         if (plan_.kind != EMBMATH_PLAN_EXACT) {
             tighten_thresholds(true);
-            visit_rows(dtype, [&](auto traits) {
-                launch<RescoreArgs>(&rescore<decltype(traits)>, {blocks_for(n_, 1), splits(), kRescoreThreads, 0}, stream_,
-                                    {queries_, rows_, measures, memory_.lists, metric_, threshold, counter(0)});
+            visit([&](auto kind) {
+                launch<RescoreArgs>(&rescore<decltype(kind)>, {blocks_for(n_, 1), splits(), kRescoreThreads, 0}, stream_,
+                                    {queries_, rows_, measures, memory_.lists, metric_, threshold(), counter(0)});
             });
         }
-        visit_rows(dtype, [&](auto traits) {
-            launch<ExactArgs>(&search_exact<decltype(traits)>, {blocks_for(n_, 1), splits(), kExactThreads, sizeof(ExactShared)},
-                              stream_, {queries_, rows_, measures, memory_.lists, permission_, metric_, threshold, counter(1)});
-        });
+        scan_exactly(memory_.lists);
         std::int64_t* indices = search_.indices + first_ * search_.k;
         launch<FinishArgs>(&finish, {blocks_for(n_, 1), 1, kFinishThreads, finish_bytes(search_.k)}, stream_,
                            {memory_.lists, indices, sort_size(search_.k)});
-        visit_rows(dtype, [&](auto traits) {
-            launch<ValuesArgs>(&write_values<decltype(traits)>,
+        visit([&](auto kind) {
+            launch<ValuesArgs>(&write_values<decltype(kind)>,
                                {blocks_for(n_ * search_.k, kRescoreRows), 1, kRescoreThreads, 0}, stream_,
-                               {queries_, rows_, measures, indices, search_.values + first_ * search_.k, n_ * search_.k, search_.k, metric_});
+                               {queries_, rows_, measures, indices, static_cast<std::uint32_t*>(search_.values) + first_ * search_.k, n_ * search_.k, search_.k, metric_});
         });
     }
-
-private:
-    template <class Shape>
-    void match_with(const MatchArgs& args) const {
-        launch<MatchArgs>(&match<Shape>, {blocks_for(n_, Shape::kQueries), splits(), kMatchThreads, sizeof(MatchShared<Shape>)}, stream_, args);
-    }
-
-    unsigned long long* counter(int which) const {
-        return search_.counters == nullptr ? nullptr : reinterpret_cast<unsigned long long*>(search_.counters) + which;
-    }
-
-    unsigned splits() const { return static_cast<unsigned>(plan_.n_splits); }
-
-    double oriented_threshold() const {
-        if (std::isnan(search_.threshold)) return -std::numeric_limits<double>::infinity();
-        const bool is_similarity = metric_ == Metric::cosine || metric_ == Metric::dot;
-        return is_similarity ? search_.threshold : -search_.threshold;
-    }
-
-    const embmath_search& search_;
-    const SearchPlan& plan_;
-    const SearchMemory& memory_;
-    std::int64_t first_, n_;
-    Stream stream_;
-    Metric metric_;
-    Rows queries_, rows_;
-    Permission permission_;
 };
-
-// Checks, cuts and carves; then `run` enqueues.
-template <class Run>
-embmath_cuda_status with_search(const embmath_search* search, void* workspace, std::size_t bytes, int device, const Run& run) {
-    if (const embmath_cuda_status status = check(*search, device); status != EMBMATH_CUDA_OK) return status;
-    const DeviceGuard guard(device);
-    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
-    const SearchPlan plan = make_plan(*search, device);
-    std::size_t needed = 0;
-    const SearchMemory memory = carve(*search, plan, workspace, &needed);
-    if (bytes < needed) return EMBMATH_CUDA_SMALL_WORKSPACE;
-    if (search->queries.n_rows == 0) return EMBMATH_CUDA_OK;
-    const embmath_cuda_status status = run(plan, memory);
-    return status != EMBMATH_CUDA_OK ? status : guard.launched();
-}
 
 // Tiles: the caller takes no more queries at a time than a batch holds.
 template <class Run>
 embmath_cuda_status with_batch(const embmath_search* search, void* workspace, std::size_t bytes, int device, void* stream,
                                const Run& run) {
-    return with_search(search, workspace, bytes, device, [&](const SearchPlan& plan, const SearchMemory& memory) {
+    return with_search(search, workspace, bytes, device, true, [&](const SearchPlan& plan, const SearchMemory& memory) {
         if (plan.kind != EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_PLAN);
         if (plan.batch_queries < search->queries.n_rows) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_SIZE);
-        run(Batch(*search, plan, memory, 0, static_cast<Stream>(stream)), plan, memory);
+        run(TopBatch(*search, plan, memory, 0, static_cast<Stream>(stream)), plan, memory);
         return static_cast<embmath_cuda_status>(EMBMATH_CUDA_OK);
     });
 }
@@ -178,18 +81,14 @@ using namespace embmath::cuda;
 extern "C" {
 
 embmath_cuda_status embmath_cuda_search_bytes(const embmath_search* search, int device, size_t* bytes) {
-    if (const embmath_cuda_status status = check(*search, device); status != EMBMATH_CUDA_OK) return status;
-    const DeviceGuard guard(device);
-    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
-    carve(*search, make_plan(*search, device), nullptr, bytes);
-    return EMBMATH_CUDA_OK;
+    return bytes_of(*search, device, true, bytes);
 }
 
 embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* workspace, size_t bytes, int device, void* stream) {
-    return with_search(search, workspace, bytes, device, [&](const SearchPlan& plan, const SearchMemory& memory) {
+    return with_search(search, workspace, bytes, device, true, [&](const SearchPlan& plan, const SearchMemory& memory) {
         if (plan.kind == EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_PLAN);
         for (std::int64_t first = 0; first < search->queries.n_rows; first += plan.batch_queries) {
-            const Batch batch(*search, plan, memory, first, static_cast<Stream>(stream));
+            const TopBatch batch(*search, plan, memory, first, static_cast<Stream>(stream));
             batch.open();
             batch.scan();
             batch.close();
@@ -200,21 +99,22 @@ embmath_cuda_status embmath_cuda_search(const embmath_search* search, void* work
 
 embmath_cuda_status embmath_cuda_tiles_open(const embmath_search* search, void* workspace, size_t bytes, int device, void* stream,
                                             embmath_tiles* tiles) {
-    return with_batch(search, workspace, bytes, device, stream, [&](const Batch& batch, const SearchPlan& plan, const SearchMemory& memory) {
+    return with_batch(search, workspace, bytes, device, stream, [&](const TopBatch& batch, const SearchPlan& plan, const SearchMemory& memory) {
         batch.open();
-        *tiles = {memory.queries.codes, memory.rows.codes, memory.rows.ld, plan.block_rows};
+        *tiles = {reinterpret_cast<std::uint16_t*>(memory.queries.codes), reinterpret_cast<std::uint16_t*>(memory.rows.codes),
+                  memory.rows.lines.n_bytes / 2, plan.block_rows};
     });
 }
 
 embmath_cuda_status embmath_cuda_tiles_encode(const embmath_search* search, void* workspace, size_t bytes, int64_t first, int64_t n,
                                               int device, void* stream) {
     return with_batch(search, workspace, bytes, device, stream,
-                      [&](const Batch& batch, const SearchPlan&, const SearchMemory&) { batch.encode_block(first, n); });
+                      [&](const TopBatch& batch, const SearchPlan&, const SearchMemory&) { batch.encode_block(first, n); });
 }
 
 embmath_cuda_status embmath_cuda_tiles_select(const embmath_search* search, void* workspace, size_t bytes, const float* products,
                                               int64_t ld, int64_t first, int64_t n, int device, void* stream) {
-    return with_batch(search, workspace, bytes, device, stream, [&](const Batch& batch, const SearchPlan&, const SearchMemory&) {
+    return with_batch(search, workspace, bytes, device, stream, [&](const TopBatch& batch, const SearchPlan&, const SearchMemory&) {
         batch.select(products, ld, first, n);
         if (first == 0) batch.tighten_thresholds(false);
     });
@@ -222,7 +122,7 @@ embmath_cuda_status embmath_cuda_tiles_select(const embmath_search* search, void
 
 embmath_cuda_status embmath_cuda_tiles_close(const embmath_search* search, void* workspace, size_t bytes, int device, void* stream) {
     return with_batch(search, workspace, bytes, device, stream,
-                      [&](const Batch& batch, const SearchPlan&, const SearchMemory&) { batch.close(); });
+                      [&](const TopBatch& batch, const SearchPlan&, const SearchMemory&) { batch.close(); });
 }
 
 int64_t embmath_cuda_most_results(int device) { return most_results(device); }
@@ -230,13 +130,11 @@ int64_t embmath_cuda_most_results(int device) { return most_results(device); }
 embmath_cuda_status embmath_cuda_prepare(int device) {
     const DeviceGuard guard(device);
     if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
-    embmath_cuda_status status = allow_shared(&match<NarrowMatch>, sizeof(MatchShared<NarrowMatch>));
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&match<MediumMatch>, sizeof(MatchShared<MediumMatch>));
-    if (status == EMBMATH_CUDA_OK && shared_bytes(device) >= sizeof(MatchShared<WideMatch>)) {
-        status = allow_shared(&match<WideMatch>, sizeof(MatchShared<WideMatch>));
+    for (const embmath_cuda_status status :
+         {allow_matches<Lists>(device), prepare_ranges(device), allow_shared(&finish, finish_bytes(most_results(device)))}) {
+        if (status != EMBMATH_CUDA_OK) return status;
     }
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&finish, finish_bytes(most_results(device)));
-    return status;
+    return EMBMATH_CUDA_OK;
 }
 
 }  // extern "C"

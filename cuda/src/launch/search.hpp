@@ -18,7 +18,7 @@ struct SearchPlan {
     std::int64_t n_splits = 1;        // ranges of rows, each with lists of its own
     std::int64_t batch_queries = 0;   // queries that have lists at the same time
     std::int64_t block_rows = 0;      // rows whose codes lie in the workspace at the same time
-    std::int64_t seed_rows = 0;       // rows that give the first thresholds
+    std::uint32_t seeds_apart = 0;    // one tile in so many gives the first thresholds; 0: no tiles of their own
     std::uint32_t capacity = 0;       // of a list
 };
 
@@ -26,12 +26,19 @@ SearchPlan make_plan(const embmath_search& search, int device);
 
 // The workspace of a search.
 struct SearchMemory {
-    Plane queries;  // of a batch
-    Plane rows;     // of a block, or the caller's plane
-    Lists lists;
+    Plane queries;                      // of a batch
+    Plane rows;                         // of a block, or the caller's plane
+    core::HalfGate* gates = nullptr;    // [query]
+    std::uint32_t* is_exact = nullptr;  // [query]
+    Lists lists;                        // where the best rows are wanted
+    float* least = nullptr;             // [query]: where all within a threshold are
 };
 
-SearchMemory carve(const embmath_search& search, const SearchPlan& plan, void* workspace, std::size_t* bytes);
+SearchMemory carve(const embmath_search& search, const SearchPlan& plan, bool has_lists, void* workspace, std::size_t* bytes);
+
+embmath_cuda_status bytes_of(const embmath_search& search, int device, bool has_lists, std::size_t* bytes);
+
+embmath_cuda_status prepare_ranges(int device);
 
 embmath_cuda_status check(const embmath_search& search, int device);
 

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .._index_codes import KINDS
+
 if TYPE_CHECKING:
     # argparse is generic only in the type stubs.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -60,9 +62,9 @@ def code_kinds(text: str) -> str | tuple[str, ...] | None:
     if text in ("auto", "none"):
         return None if text == "none" else text
     kinds = tuple(text.split(","))
-    if not set(kinds) <= {"int8", "prefix", "int4"}:
+    if not set(kinds) <= set(KINDS):
         raise argparse.ArgumentTypeError(
-            f"expected auto, none, or some of int8,prefix,int4, got {text!r}"
+            f"expected auto, none, or some of {','.join(KINDS)}, got {text!r}"
         )
     return kinds
 

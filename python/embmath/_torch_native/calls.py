@@ -69,13 +69,20 @@ def search(
 
 @eager
 def range_search(
-    queries: Any, corpus: Any, metric: str, *, dims: Any, mask: Any, asked: _arguments.Search
+    queries: Any,
+    corpus: Any,
+    metric: str,
+    *,
+    dims: Any,
+    mask: Any,
+    asked: _arguments.Search,
+    plane: Plane | None = None,
 ) -> RangeResult:
-    """See embmath.range_search."""
+    """See embmath.range_search; `plane`: codes of the corpus, where an index keeps them."""
     problem, _ = _problem(queries, corpus, metric, dims)
     n_queries, n_rows = problem.queries.n_rows, problem.corpus.n_rows
     permitted = tensors.row_mask(mask, n_queries, n_rows, problem.device)
-    found = _search.within(problem, _asked(problem, None, permitted, asked))
+    found = _search.within(problem, _asked(problem, None, permitted, asked), plane)
     asked.finish()
     kind = ApproximateRangeResult if _is_approximate(corpus, metric) else RangeResult
     return kind(*found)

@@ -213,12 +213,21 @@ def rows_of_codes(name: str, codes: Coded, metric: str) -> Rows:
                 f"got {codes.precision} codes"
             )
 
+        flip = FLIPS[codes.signedness]
+
         def bits(index: Any) -> Tensor:
-            found = tensors.unpack(rows[index].view(torch.uint8) ^ FLIPS[codes.signedness])
+            found = tensors.unpack(rows[index].view(torch.uint8) ^ flip)
             found[..., codes.dim :] = 0  # padding, whatever it holds
             return found
 
-        return Rows(name, n_rows, rows.shape[1], torch.uint8, device, bits)
+        def packed() -> Tensor:
+            found = rows.view(torch.uint8)
+            if flip or codes.dim % 8:
+                found = found ^ flip
+                found[:, -1] &= 0xFF & (0xFF00 >> ((codes.dim - 1) % 8 + 1))
+            return found
+
+        return Rows(name, n_rows, rows.shape[1], torch.uint8, device, bits, packed)
     dtype = rows.dtype if kind == "float" else torch.float32
     return Rows(
         name, n_rows, codes.dim, dtype, device, lambda index: _decode(codes, rows, index, dtype)

@@ -34,8 +34,10 @@ class DeviceIndex:
         self.ids = names[order].to(self.device)
         self._rows = _tensor(rows)[order].to(self.device)
         self._is_counted = bool((names[order] == torch.arange(len(names))).all())
-        is_searched = kernels.take(self._rows, self._rows, metric) and len(names) > 0
-        self._plane = kernels.Plane(self._rows, metric) if is_searched else None
+        shape = len(names), int(self._rows.shape[1])
+        is_searched = kernels.take({self._rows.dtype}, shape, metric) and len(names) > 0
+        has_kernels = is_searched and kernels.most_results(self.device) > 0
+        self._plane = kernels.Plane(self._rows, metric) if has_kernels else None
 
     @property
     def ntotal(self) -> int:
@@ -139,7 +141,13 @@ class DeviceIndex:
             progress=progress,
         )
         found = calls.range_search(
-            queries, self._rows, self.metric, dims=dims, mask=mask, asked=asked
+            queries,
+            self._rows,
+            self.metric,
+            dims=dims,
+            mask=mask,
+            asked=asked,
+            plane=None if dims is not None else self._plane,
         )
         return RangeResult(found.offsets, found.values, self._named(found.indices))
 
@@ -155,7 +163,7 @@ class DeviceIndex:
         return self.ntotal
 
     def __repr__(self) -> str:
-        how = "float16 codes" if self._plane is not None else "no codes"
+        how = "codes" if self._plane is not None else "no codes"
         return (
             f"<embmath index on {self.device}: {self.ntotal} rows x {self.d}, "
             f"{tensors.dtype_name(self._rows.dtype)}, {self.metric}, {how}>"

@@ -8,24 +8,28 @@ from torch import Tensor
 
 from .. import _device
 from .problem import Asked, Problem
+from .tensors import Rows
 
-_METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
-_DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
+_METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3, "hamming": 5}
+_FLOATS = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
+_DTYPES = {**_FLOATS, torch.int8: 4, torch.uint8: 5}
 _AUTO = 0  # the plan that suits the problem
 _MOST_ROWS = 2**32 - 2
+_LEAST_HITS = 2**16  # of a range search, for which there is room at first
+_MOST_BYTES = 33025  # of a row: dot products of more leave int32
 # Chips whose matrix units are known to the bit: the bound on their error holds (half_bounds.hpp).
 _GENERATIONS = (8, 9, 10, 12)
 
-_ready: dict[torch.device, bool] = {}
+_most_results: dict[torch.device, int] = {}  # of devices seen so far; 0: no kernels
 
 
 class Plane:
-    """Rows of a corpus as float16 with their certificate, for many searches by one metric."""
+    """Codes of a corpus with their certificate, for many searches of these rows by one metric."""
 
     def __init__(self, rows: Tensor, metric: str) -> None:
-        rows = _contiguous(rows)
-        self._memory = _workspace(_module().plane_bytes(*rows.shape), rows.device)
-        _module().make_plane(_rows(rows), _METRICS[metric], _place(self._memory))
+        view, number = _rows(_contiguous(rows)), _METRICS[metric]
+        self._memory = _workspace(_module().plane_bytes(view, number), rows.device)
+        _module().make_plane(view, number, _place(self._memory))
 
     @property
     def address(self) -> int:
@@ -38,58 +42,129 @@ class Plane:
         return self._memory.numel()
 
 
-def take(queries: Tensor, rows: Tensor, metric: str) -> bool:
-    """Whether kernels do searches of such tensors."""
-    is_known = metric in _METRICS and {queries.dtype, rows.dtype} <= set(_DTYPES)
-    return is_known and rows.shape[1] > 0 and len(rows) <= _MOST_ROWS and _works_on(rows.device)
+def most_results(device: torch.device) -> int:
+    """The largest k on this device, 0 without kernels; they are loaded at its first use."""
+    if device not in _most_results:
+        _most_results[device] = _prepare(device)
+    return _most_results[device]
+
+
+def take(dtypes: set[torch.dtype], shape: tuple[int, int], metric: str) -> bool:
+    """Whether there are kernels for searches of such rows, by queries of the other dtype."""
+    n_rows, n_cols = shape
+    if metric not in _METRICS or n_cols == 0 or n_rows > _MOST_ROWS:
+        return False
+    if metric == "hamming" or dtypes <= set(_FLOATS):
+        return True
+    return dtypes in ({torch.int8}, {torch.uint8}) and n_cols <= _MOST_BYTES
 
 
 def top(
     problem: Problem, asked: Asked, stats: dict[str, Any] | None, plane: Plane | None = None
 ) -> tuple[Tensor, Tensor] | None:
     """Values and indices, (queries, k); None where others must do it."""
-    queries, rows = problem.queries.plain, problem.corpus.plain
-    if queries is None or rows is None or not take(queries, rows, problem.metric):
+    if asked.k is None or not 0 < asked.k <= _limit(problem):
         return None
-    most = _module().most_results(problem.device.index or 0)
-    if asked.k is None or not 0 < asked.k <= most or not len(queries):
-        return None
-    queries = _contiguous(queries[:, : problem.n_numbers].float())
-    rows = _contiguous(rows[:, : problem.n_numbers])
-    shape = len(queries), asked.k
-    values = torch.empty(shape, dtype=torch.float32, device=problem.device)
-    indices = torch.empty(shape, dtype=torch.int64, device=problem.device)
-    counters = None
-    if stats is not None:
-        counters = torch.zeros(2, dtype=torch.int64, device=problem.device)
-    mask = None if asked.mask is None else _contiguous(asked.mask)
-    call = _module().Search(
-        queries=_rows(queries),
-        corpus=_rows(rows),
-        plane=0 if plane is None else plane.address,
-        metric=_METRICS[problem.metric],
-        plan=_AUTO,
-        k=asked.k,
-        mask=0 if mask is None else mask.data_ptr(),
-        mask_stride=0 if mask is None or mask.ndim == 1 else mask.stride(0),
-        self_row=0 if asked.exclude_self else -1,
-        threshold=math.nan if asked.threshold is None else asked.threshold,
-        values=values.data_ptr(),
-        indices=indices.data_ptr(),
-        counters=0 if counters is None else counters.data_ptr(),
-    )
-    workspace = _workspace(call.workspace_bytes(problem.device.index or 0), problem.device)
+    device, shape = problem.device, (problem.queries.n_rows, asked.k)
+    values = torch.empty(shape, dtype=problem.score_dtype, device=device)
+    indices = torch.empty(shape, dtype=torch.int64, device=device)
+    counters = None if stats is None else torch.zeros(2, dtype=torch.int64, device=device)
+    inputs = _Inputs(problem, asked)
+    outputs = (_address(each) for each in (values, indices, counters))
+    call = inputs.call(asked, asked.k, plane, *outputs)
+    workspace = _workspace(call.workspace_bytes(device.index or 0), device)
     call.run(_place(workspace))
     if stats is not None and counters is not None:
         verified, scanned = counters.tolist()
-        how = "float16" if verified or not scanned else "canonical"
+        how = inputs.codes if verified or not scanned else "canonical"
         stats |= {"plan": f"kernels, {how}", "verified": verified, "scanned": scanned}
     return values, indices
 
 
+def within(
+    problem: Problem, asked: Asked, plane: Plane | None = None
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Queries, indices and values of all hits, in no order; None where others must do it."""
+    if not _limit(problem):
+        return None
+    device, inputs = problem.device, _Inputs(problem, asked)
+    call = inputs.call(asked, 1, plane, 0, 0, 0)
+    workspace = _workspace(call.range_bytes(device.index or 0), device)
+    capacity = _LEAST_HITS
+    while True:
+        pairs = torch.empty(capacity, dtype=torch.int64, device=device)
+        values = torch.empty(capacity, dtype=problem.score_dtype, device=device)
+        count = torch.zeros(1, dtype=torch.int64, device=device)
+        call.run_range(
+            _place(workspace), pairs.data_ptr(), values.data_ptr(), capacity, count.data_ptr()
+        )
+        n = int(count)
+        if n <= capacity:
+            break
+        capacity = n
+    is_hit = pairs[:n] != -1
+    pairs = pairs[:n][is_hit]
+    return pairs >> 32, pairs & 0xFFFFFFFF, values[:n][is_hit]
+
+
+class _Inputs:
+    """What kernels read, kept alive as long as they are launched."""
+
+    def __init__(self, problem: Problem, asked: Asked) -> None:
+        self.problem = problem
+        queries, rows = (
+            _stored(side, problem.n_cols) for side in (problem.queries, problem.corpus)
+        )
+        has_floats = rows.dtype in _FLOATS
+        self.queries, self.rows = _contiguous(queries.float() if has_floats else queries), rows
+        self.mask = None if asked.mask is None else _contiguous(asked.mask)
+        codes = "float16" if has_floats else "bytes"
+        self.codes = "bits" if problem.metric == "hamming" else codes
+
+    def call(self, asked: Asked, k: int, plane: Plane | None, *outputs: int) -> Any:
+        """The module's search: all addresses in one object."""
+        values, indices, counters = outputs
+        has_masks = self.mask is not None and self.mask.ndim > 1
+        return _module().Search(
+            queries=_rows(self.queries),
+            corpus=_rows(self.rows),
+            plane=0 if plane is None else plane.address,
+            metric=_METRICS[self.problem.metric],
+            plan=_AUTO,
+            k=k,
+            mask=_address(self.mask),
+            mask_stride=self.mask.stride(0) if self.mask is not None and has_masks else 0,
+            self_row=0 if asked.exclude_self else -1,
+            threshold=math.nan if asked.threshold is None else asked.threshold,
+            values=values,
+            indices=indices,
+            counters=counters,
+        )
+
+
+def _limit(problem: Problem) -> int:
+    """The largest k of a search that kernels do; 0 where they do not."""
+    queries, corpus = problem.queries, problem.corpus
+    if queries.stored is None or corpus.stored is None or not queries.n_rows:
+        return 0
+    shape = corpus.n_rows, problem.n_cols
+    if not take({queries.dtype, corpus.dtype}, shape, problem.metric):
+        return 0
+    return most_results(problem.device)
+
+
+def _stored(rows: Rows, n_cols: int) -> Tensor:
+    assert rows.stored is not None
+    return _contiguous(rows.stored()[:, :n_cols])
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
 def normalize(rows: Tensor, eps: float) -> Tensor | None:
     """Rows over their lengths; None where others must do it."""
-    if rows.dtype not in _DTYPES or not rows.numel() or not _works_on(rows.device):
+    if rows.dtype not in _FLOATS or not rows.numel() or not most_results(rows.device):
         return None
     rows = _contiguous(rows)
     out = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
@@ -102,28 +177,21 @@ def _module() -> Any:
     return _device.kernels()
 
 
-def _works_on(device: torch.device) -> bool:
-    """Whether there are kernels for this device; they are loaded at its first use."""
-    if device not in _ready:
-        _ready[device] = _prepare(device)
-    return _ready[device]
-
-
-def _prepare(device: torch.device) -> bool:
+def _prepare(device: torch.device) -> int:
     module = _module()
     if module is None:
-        return False
+        return 0
     if not module.is_emulated:
         major, minor = torch.cuda.get_device_capability(device)
         if major not in _GENERATIONS:
             _device.report(f"no kernels for compute capability {major}.{minor}")
-            return False
+            return 0
     try:
         module.prepare(device.index or 0)
     except RuntimeError as error:
         _device.report(str(error))
-        return False
-    return True
+        return 0
+    return int(module.most_results(device.index or 0))
 
 
 def _rows(rows: Tensor) -> tuple[int, int, int, int, int]:

@@ -30,6 +30,7 @@ class Problem:
 
     def __init__(self, queries: Rows, corpus: Rows, n_cols: int, metric: str) -> None:
         self.queries, self.corpus, self.metric = queries, corpus, metric
+        self.n_cols = n_cols
         self.n_numbers = n_cols * 8 if metric in BIT_METRICS else n_cols
         self.largest = metric in SIMILARITIES
         self.device = corpus.device

@@ -65,22 +65,27 @@ def top(
     )
 
 
-def within(problem: Problem, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+def within(
+    problem: Problem, asked: Asked, plane: kernels.Plane | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Offsets, values and indices of all hits."""
     if asked.reject_nan:
         check_nan(problem)
-    device = problem.device
-    counts = torch.zeros(problem.queries.n_rows + 1, dtype=torch.int64, device=device)
-    values = [torch.empty(0, dtype=problem.score_dtype, device=device)]
-    indices = [torch.empty(0, dtype=torch.int64, device=device)]
+    found = kernels.within(problem, asked, plane)
+    query, index, values = _all_hits(problem, asked) if found is None else found
+    sorted_ = order.by(index, order.keys(values, problem.largest), query)
+    offsets = torch.zeros(problem.queries.n_rows + 1, dtype=torch.int64, device=problem.device)
+    counts = torch.bincount(query, minlength=problem.queries.n_rows)
+    torch.cumsum(counts, 0, out=offsets[1:])
+    return offsets, values[sorted_], index[sorted_]
+
+
+def _all_hits(problem: Problem, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, indices and values of all hits."""
+    none = torch.empty(0, dtype=torch.int64, device=problem.device)
+    hits = [(none, none, none.to(problem.score_dtype))]
     for block in blocks(problem, asked):
-        for_each = list(zip(*block.hits, strict=True))
-        if not for_each:
-            continue
-        query, index, found = (torch.cat(parts) for parts in for_each)
-        sorted_ = order.by(index, order.keys(found, problem.largest), query)
-        values.append(found[sorted_])
-        indices.append(index[sorted_])
-        at = slice(block.block.start + 1, block.block.stop + 1)
-        counts[at] = torch.bincount(query, minlength=block.n_queries)
-    return torch.cumsum(counts, 0), torch.cat(values), torch.cat(indices)
+        start = block.block.start
+        hits += [(query + start, index, values) for query, index, values in block.hits]
+    query, index, values = (torch.cat(parts) for parts in zip(*hits, strict=True))
+    return query, index, values

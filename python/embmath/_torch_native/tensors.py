@@ -25,7 +25,7 @@ class Rows(NamedTuple):
     dtype: torch.dtype  # of the numbers
     device: torch.device
     take: Take
-    plain: Tensor | None = None  # the numbers, where they are not decoded
+    stored: Callable[[], Tensor] | None = None  # numbers, or packed bits, where none are decoded
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -155,9 +155,8 @@ def rows_of(name: str, tensor: Tensor, metric: str) -> Rows:
     take: Take = (
         (lambda index: unpack(tensor[index])) if metric in BIT_METRICS else tensor.__getitem__
     )
-    numbers = None if metric in BIT_METRICS else tensor
     n_rows, n_cols = tensor.shape
-    return Rows(name, n_rows, n_cols, tensor.dtype, tensor.device, take, numbers)
+    return Rows(name, n_rows, n_cols, tensor.dtype, tensor.device, take, lambda: tensor)
 
 
 def unpack(packed: Tensor) -> Tensor:
