@@ -66,7 +66,10 @@ def pair(metric: str, dtype: str, m: int, n: int) -> tuple[Array, Array]:
 
 
 def titled(title: str, unit: str | None = None) -> Callable[[Benchmark], Benchmark]:
-    """Have asv's pages call a benchmark so, and its numbers; without a unit seconds or bytes."""
+    """Have asv's pages call a benchmark so, and its numbers; without a unit seconds or bytes.
+
+    To asv less is better, whatever the unit: rates would be regressions when they rise.
+    """
 
     def change(benchmark: Benchmark) -> Benchmark:
         benchmark.pretty_name = title  # type: ignore[attr-defined]

@@ -44,12 +44,12 @@ class Quantize:
         """Resident memory, input and codes included."""
         em.quantize(self.x, precision, threads=threads, **self.options)
 
-    @axes.titled("quantize, bytes per second", unit="GB/s")
-    def track_bandwidth(self, precision: str, scope: str, threads: int) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
+    @axes.titled("quantize, time per byte", unit="ps/byte")
+    def track_cost(self, precision: str, scope: str, threads: int) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
         codes = em.quantize(self.x, precision, **self.options)
         seconds = axes.fastest(self.time_quantize, precision, scope, threads)
-        return (self.x.nbytes + codes.nbytes) / seconds / 1e9
+        return 1e12 * seconds / (self.x.nbytes + codes.nbytes)
 
 
 class Dequantize:
@@ -70,11 +70,11 @@ class Dequantize:
         """Into an array that is already there."""
         self.codes.dequantize(out=self.out, threads=threads)
 
-    @axes.titled("dequantize, bytes per second", unit="GB/s")
-    def track_bandwidth(self, precision: str, scope: str, threads: int) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
+    @axes.titled("dequantize, time per byte", unit="ps/byte")
+    def track_cost(self, precision: str, scope: str, threads: int) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
         seconds = axes.fastest(self.time_dequantize, precision, scope, threads)
-        return (self.codes.nbytes + self.out.nbytes) / seconds / 1e9
+        return 1e12 * seconds / (self.codes.nbytes + self.out.nbytes)
 
 
 class FitRanges:

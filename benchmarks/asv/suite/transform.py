@@ -36,10 +36,10 @@ class Normalize:
         """Resident memory, input and result included."""
         em.normalize(self.x, out=self.out)
 
-    @axes.titled("normalize, bytes per second", unit="GB/s")
-    def track_bandwidth(self, dtype: str) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
-        return 2 * self.x.nbytes / axes.fastest(self.time_normalize, dtype) / 1e9
+    @axes.titled("normalize, time per byte", unit="ps/byte")
+    def track_cost(self, dtype: str) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
+        return 1e12 * axes.fastest(self.time_normalize, dtype) / (2 * self.x.nbytes)
 
 
 class Bits:
