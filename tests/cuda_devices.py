@@ -21,6 +21,8 @@ METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3}
 NUMBERS = METRICS | {"hamming": 5}
 AUTO, EXACT, MATCH, TILES = range(4)
 
+ALL = slice(None)
+
 Array = np.ndarray[Any, np.dtype[Any]]
 # (query codes, row codes) as float16 -> their products as float32
 Multiply = Callable[[Array, Array], Array]
@@ -60,6 +62,15 @@ def build_emulated(folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class RowCodes(NamedTuple):
+    """Codes of rows on ranges of their own, and the first row without one."""
+
+    data: Array
+    minimum: Array
+    step: Array
+    first_bad: int | None
 
 
 class Hits(NamedTuple):
@@ -297,6 +308,66 @@ class Kernels:
         self.module.normalize(rows, eps, address, 0, self.device.stream)
         return self.device.get(out)
 
+    def quantize(
+        self, x: Array, format_: tuple[int, bool, bool, int, int], ranges: Array, part: slice = ALL
+    ) -> Array:
+        source, out = self._part(x, part), self._codes(x, format_, part)
+        low, high = (self.device.put(np.float32(end)) for end in ranges)
+        self.module.quantize(
+            self.rows(source, x.dtype),
+            format_,
+            self.device.address(low),
+            self.device.address(high),
+            len(ranges[0]),
+            self.device.address(out),
+            0,
+            self.device.stream,
+        )
+        return self.device.get(out)
+
+    def quantize_rows(
+        self, x: Array, format_: tuple[int, bool, bool, int, int], part: slice = ALL
+    ) -> RowCodes:
+        source, out = self._part(x, part), self._codes(x, format_, part)
+        minimum, step = (self.device.dirty((len(x),), np.float32) for _ in range(2))
+        before_bad = self.device.put(np.zeros(1, np.int32))
+        self.module.quantize_rows(
+            self.rows(source, x.dtype),
+            format_,
+            self.device.address(out),
+            0 if format_[2] else self.device.address(minimum),
+            self.device.address(step),
+            self.device.address(before_bad),
+            0,
+            self.device.stream,
+        )
+        left = int(self.device.get(before_bad)[0]) % 2**32
+        first_bad = 2**32 - 1 - left if left else None
+        found = [self.device.get(array) for array in (out, minimum, step)]
+        return RowCodes(*found, first_bad)
+
+    def pack_bits(self, x: Array, threshold: float, flip: int, part: slice = ALL) -> Array:
+        source = self._part(x, part)
+        out = self.device.dirty((len(x), -(-source.shape[1] // 8)), np.uint8)
+        self.module.pack_bits(
+            self.rows(source, x.dtype),
+            threshold,
+            flip,
+            self.device.address(out),
+            0,
+            self.device.stream,
+        )
+        return self.device.get(out)
+
+    def _part(self, x: Array, part: slice) -> Any:
+        """Some columns, where they lie."""
+        return self.device.put(x)[:, part]
+
+    def _codes(self, x: Array, format_: tuple[int, bool, bool, int, int], part: slice) -> Any:
+        n_cols = x[:, part].shape[1]
+        n_bytes = n_cols if format_[4] == 0 else -(-n_cols // 2)
+        return self.device.dirty((len(x), n_bytes), np.int8 if any(format_[1:3]) else np.uint8)
+
 
 def score_dtype(dtype: Any, metric: str) -> type[np.generic]:
     """Of results: integers where every score is one."""
@@ -306,7 +377,8 @@ def score_dtype(dtype: Any, metric: str) -> type[np.generic]:
 
 def narrow(x: Array, dtype: str) -> Array:
     """Rows of a dtype that kernels read."""
-    return x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    with np.errstate(over="ignore"):
+        return x.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
 
 
 def product(a: Array, b: Array) -> Array:

@@ -16,7 +16,7 @@ CUDA = ROOT / "cuda"
 # Room -> what its files may include (path prefixes), besides files of the room itself.
 ALLOWED_INCLUDES = {
     "include": (),
-    "core": ("embmath/types.hpp",),
+    "core": ("embmath/code_format.hpp", "embmath/types.hpp"),
     "isa": ("core/compiler.hpp", "core/order_key.hpp"),
     "kernel": (
         "core/compiler.hpp",
@@ -171,13 +171,13 @@ ALLOWED_IMPORTS = {
     | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
-    | {f"_torch_native/{name}" for name in ("ranges", "rounding", "tensors")},
+    | {f"_torch_native/{name}" for name in ("kernels", "ranges", "rounding", "tensors")},
     "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
     "_torch_native/foreign": {"_arrays"},
     "_torch_native/index": {"_arguments", "_types"}
     | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
-    "_torch_native/kernels": {"_device", "_torch_native/problem"},
+    "_torch_native/kernels": {"_device", "_torch_native/problem", "_torch_native/tensors"},
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
     "_torch_native/order": set(),

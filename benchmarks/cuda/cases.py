@@ -54,6 +54,41 @@ def normalize() -> dict[str, Any]:
     return {"seconds": took, "share_of_copy": took["copy"]["min"] / took["embmath"]["min"]}
 
 
+def quantize(dtype: torch.dtype) -> dict[str, Any]:
+    """Bytes per second, rows read and codes written once, against a copy's; Torch's usual lines."""
+    x = torch.randn(2**20, D, device="cuda").to(dtype)
+    out = torch.empty_like(x)
+    grids: dict[str, dict[str, Any]] = {
+        "int8": {},
+        "int4": {"layout": "split"},
+        "int8 on ranges": {"ranges": em.fit_ranges(x)},
+        "ubinary": {},
+    }
+    calls: dict[str, Call] = {"copy": lambda: out.copy_(x)}
+    moved = {"copy": 2 * x.nbytes}
+    for name, options in grids.items():
+        precision = name.split()[0]
+        codes = em.quantize(x, precision, **options)
+        few = {key: each.cpu() if key == "ranges" else each for key, each in options.items()}
+        assert torch.equal(
+            codes.data[:1000].cpu(), em.quantize(x[:1000].cpu(), precision, **few).data
+        )
+        calls[name] = lambda p=precision, o=options: em.quantize(x, p, **o)  # type: ignore[misc]
+        moved[name] = x.nbytes + codes.data.nbytes
+
+    def by_torch() -> torch.Tensor:
+        step = x.abs().amax(1, keepdim=True).float() / 127
+        return (x / step).round().to(torch.int8)
+
+    took = interleaved(calls | {"torch int8": by_torch})
+    speed = {name: n_bytes / took[name]["min"] for name, n_bytes in moved.items()}
+    return {
+        "seconds": took,
+        "gb_per_s": {name: each / 1e9 for name, each in speed.items()},
+        "share_of_copy": {name: speed[name] / speed["copy"] for name in grids},
+    }
+
+
 def _by_torch(q: torch.Tensor, x: torch.Tensor, k: int, step: int = 2**20) -> Call:
     """The usual two lines, in tiles of rows where the scores would not fit."""
 
@@ -160,6 +195,8 @@ def cases() -> Iterator[tuple[str, Case]]:
     """Most wanted first: a short loan of a GPU should answer the main questions."""
     yield "bandwidth", bandwidth
     yield "normalize", normalize
+    for dtype in (torch.float32, torch.float16):
+        yield f"quantize {dtype}", lambda a=dtype: quantize(a)  # type: ignore[misc]
     for n_queries, n_rows, k in (
         *((1024, 10**6, 10), (1, 10**6, 10), (32, 10**6, 10), (1024, 10**6, 1000)),
         *((8, 10**6, 10), (1024, 10**5, 100), (1, 10**5, 10), (10240, 10**6, 100)),

@@ -24,8 +24,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ["tests/cuda", "-k", "gpu", "-q", "-p", "no:cacheprovider"]
 # Small ones: a sanitizer makes them a hundred times slower.
-SANITIZED = ["tests/cuda/test_search_kernels.py", "-q", "-p", "no:cacheprovider", "-k"]
-SANITIZED += ["gpu and (edges or masks or plane)"]
+SANITIZED = ["tests/cuda/test_search_kernels.py", "tests/cuda/test_quantize_kernels.py"]
+SANITIZED += ["-q", "-p", "no:cacheprovider", "-k", "gpu and (edges or masks or plane or nibbles)"]
 
 
 def pytest(arguments: list[str], *prefix: str) -> dict[str, Any]:

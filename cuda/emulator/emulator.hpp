@@ -142,4 +142,20 @@ inline float __double2float_ru(double a) {
     const float nearest = static_cast<float>(a);
     return static_cast<double>(nearest) < a ? __builtin_nextafterf(nearest, __builtin_inff()) : nearest;
 }
+inline float __double2float_rd(double a) {
+    const float nearest = static_cast<float>(a);
+    return static_cast<double>(nearest) > a ? __builtin_nextafterf(nearest, -__builtin_inff()) : nearest;
+}
 inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+// Towards zero: the rounding error of the nearest sum is exact, and says on which side it lies.
+inline float __fadd_rz(float a, float b) {
+    const float near = a + b, part = near - a, error = (a - (near - part)) + (b - part);
+    return error != 0.0F && (error > 0.0F) != (near > 0.0F) ? __builtin_nextafterf(near, 0.0F) : near;
+}
+// Four of the eight bytes of two words.
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned which) {
+    const std::uint64_t bytes = static_cast<std::uint64_t>(high) << 32 | low;
+    unsigned found = 0;
+    for (int i = 0; i < 4; ++i) found |= static_cast<unsigned>(bytes >> 8 * (which >> 4 * i & 7) & 0xff) << 8 * i;
+    return found;
+}

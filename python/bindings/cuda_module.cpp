@@ -32,6 +32,14 @@ embmath_rows rows_of(const RowsTuple& rows) {
     return {pointer<void>(data), n_rows, n_cols, row_stride, dtype};
 }
 
+// Levels, signed, symmetric, rounding, bytes.
+using FormatTuple = std::tuple<int, bool, bool, int, int>;
+
+embmath_code_format format_of(const FormatTuple& format) {
+    const auto& [levels, is_signed, is_symmetric, rounding, bytes] = format;
+    return {levels, is_signed, is_symmetric, rounding, bytes};
+}
+
 // Where a call works: a workspace, and the device and stream of everything else.
 struct Place {
     Address workspace;
@@ -147,5 +155,34 @@ PYBIND11_MODULE(_cuda, m) {
             check(embmath_cuda_normalize(&view, eps, pointer<void>(out), device, pointer<void>(stream)));
         },
         py::arg("rows"), py::arg("eps"), py::arg("out"), py::arg("device"), py::arg("stream"));
+    m.def(
+        "quantize",
+        [](const RowsTuple& rows, const FormatTuple& format, Address low, Address high, std::int64_t n_ranges, Address codes,
+           int device, Address stream) {
+            const embmath_rows view = rows_of(rows);
+            const embmath_code_format form = format_of(format);
+            check(embmath_cuda_quantize(&view, &form, pointer<float>(low), pointer<float>(high), n_ranges, pointer<void>(codes), device,
+                                        pointer<void>(stream)));
+        },
+        py::arg("rows"), py::arg("format"), py::arg("low"), py::arg("high"), py::arg("n_ranges"), py::arg("codes"), py::arg("device"),
+        py::arg("stream"));
+    m.def(
+        "quantize_rows",
+        [](const RowsTuple& rows, const FormatTuple& format, Address codes, Address minimum, Address step, Address before_bad,
+           int device, Address stream) {
+            const embmath_rows view = rows_of(rows);
+            const embmath_code_format form = format_of(format);
+            check(embmath_cuda_quantize_rows(&view, &form, pointer<void>(codes), pointer<float>(minimum), pointer<float>(step),
+                                             pointer<std::uint32_t>(before_bad), device, pointer<void>(stream)));
+        },
+        py::arg("rows"), py::arg("format"), py::arg("codes"), py::arg("minimum"), py::arg("step"), py::arg("before_bad"),
+        py::arg("device"), py::arg("stream"));
+    m.def(
+        "pack_bits",
+        [](const RowsTuple& rows, double threshold, std::uint8_t flip, Address codes, int device, Address stream) {
+            const embmath_rows view = rows_of(rows);
+            check(embmath_cuda_pack_bits(&view, threshold, flip, pointer<void>(codes), device, pointer<void>(stream)));
+        },
+        py::arg("rows"), py::arg("threshold"), py::arg("flip"), py::arg("codes"), py::arg("device"), py::arg("stream"));
     m.attr("is_emulated") = embmath_cuda_is_emulated() != 0;
 }

@@ -10,6 +10,7 @@ from cuda_devices import METRICS, Emulated, Kernels
 from embmath import _arrays, _device
 
 torch = pytest.importorskip("torch", reason="needs Torch")
+from embmath._torch_native import codes as codes_module  # noqa: E402
 from embmath._torch_native import kernels as module  # noqa: E402
 
 
@@ -147,3 +148,70 @@ def test_normalize_float32(on_device, rng):
 
 def test_info_says_what_computes(on_device):
     assert em.info()["device_backend"].startswith("kernels")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "options"),
+    [
+        ("int8", {}),
+        ("uint8", {}),
+        ("uint8", {"bits": 7, "rounding": "ratio"}),
+        ("int4", {}),
+        ("int4", {"layout": "split", "scope": "dim"}),
+        ("uint8", {"scope": "global"}),
+        ("int8", {"scope": "dim", "rounding": "truncate"}),
+        ("int8", {"ranges": [-1.0, 1.0], "rounding": "nearest"}),
+        ("binary", {}),
+        ("binary", {"signedness": "twos_complement", "threshold": "ge"}),
+        ("ubinary", {"threshold": "ge"}),
+    ],
+)
+def test_quantize(on_device, monkeypatch, rng, dtype, precision, options):
+    x = torch.from_numpy(rng.standard_normal((70, 92))).to(getattr(torch, dtype))
+    x[3] = 0
+    wanted = [em.quantize(rows, precision, **options) for rows in (x, x[:, 5:39], x[:, ::2])]
+    # Kernels do it all: what Torch operations would start with is missing.
+    monkeypatch.delattr(codes_module, "_places")
+    monkeypatch.delattr(codes_module, "pack")
+    for rows, ours in zip((x, x[:, 5:39], x[:, ::2]), wanted, strict=True):
+        there = on_device(em.quantize, rows, precision, **options)
+        for name in ("data", "step", "minimum", "ranges"):
+            found, known = getattr(there, name), getattr(ours, name)
+            assert (found is None) == (known is None)
+            if known is not None:
+                assert found.dtype == known.dtype
+                same([found], [known])
+
+
+def test_one_row_is_quantized_as_one(on_device, rng):
+    x = np.float32(rng.standard_normal(33))
+    for precision in ("int8", "uint8", "int4", "ubinary"):
+        ours, there = em.quantize(x, precision), on_device(em.quantize, x, precision)
+        same([there.data], [ours.data])
+        if ours.step is not None:
+            same([there.step], [ours.step])
+
+
+def test_rows_without_a_range_are_refused(on_device, rng):
+    x = np.float32(rng.standard_normal((9, 12)))
+    x[[4, 7], 3] = np.inf
+    for precision in ("int8", "uint8", "int4"):
+        with pytest.raises(ValueError, match=r"^x: expected rows of finite numbers .* in row 4"):
+            on_device(em.quantize, x, precision)
+
+
+def test_pack_bits(on_device, rng):
+    x = np.float32(rng.standard_normal((9, 21)))
+    for rows in (x, x[0], np.float64(x)):
+        same(
+            [on_device(em.pack_bits, rows, threshold=0.3)],
+            [em.pack_bits(rows, threshold=0.3)],
+        )
+
+
+def test_no_rows_and_no_columns(on_device):
+    for shape in ((0, 12), (4, 0)):
+        x = np.zeros(shape, np.float32)
+        for precision in ("int8", "uint8", "int4", "ubinary"):
+            same([on_device(em.quantize, x, precision).data], [em.quantize(x, precision).data])

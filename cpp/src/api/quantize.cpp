@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/code_grid.hpp"
 #include "core/dtype.hpp"
 #include "dispatch/registry.hpp"
 #include "embmath/errors.hpp"
@@ -18,32 +19,15 @@ namespace embmath {
 
 namespace {
 
-constexpr int kSignedZero = 128;  // the code that int8 stores as 0
-
-float step_of(float low, float high, int levels) {
-    const float step = (high - low) / static_cast<float>(levels);
-    return step == 0.0F ? 1.0F : step;
-}
-
-// What (x - low) is divided by. FAISS gives code 0 to everything in a column without a range.
-float divisor_of(float low, float high, const CodeFormat& format) {
-    if (format.rounding != Rounding::ratio) return step_of(low, high, format.levels);
-    return high == low ? std::numeric_limits<float>::infinity() : high - low;
-}
-
 kernel::QuantizeArgs arguments_of(const CodeFormat& format) {
+    const core::PlaceRule rule = core::place_rule(format);
     kernel::QuantizeArgs args{};
-    args.to_nearest = format.rounding == Rounding::nearest;
-    args.factor = format.rounding == Rounding::ratio ? static_cast<float>(format.levels) : 1.0F;
-    args.high = static_cast<float>(format.levels);
-    args.low = format.is_symmetric ? -args.high : 0.0F;
-    if (format.is_signed && format.rounding == Rounding::truncate) {
-        args.shift = -static_cast<float>(kSignedZero);
-        args.low += args.shift;
-        args.high += args.shift;
-    } else if (format.is_signed) {
-        args.bias = -kSignedZero;
-    }
+    args.to_nearest = rule.to_nearest;
+    args.factor = rule.factor;
+    args.shift = rule.shift;
+    args.low = rule.low;
+    args.high = rule.high;
+    args.bias = rule.bias;
     return args;
 }
 
@@ -90,7 +74,7 @@ void check_quantizable(const MatrixView& x, const CodeFormat& format) {
 }  // namespace
 
 void range_steps(const float* low, const float* high, std::int64_t n, int levels, float* steps) {
-    for (std::int64_t i = 0; i < n; ++i) steps[i] = step_of(low[i], high[i], levels);
+    for (std::int64_t i = 0; i < n; ++i) steps[i] = core::step_of(low[i], high[i], levels);
 }
 
 void quantize(const MatrixView& x, const float* low, const float* high, Scope scope, const CodeFormat& format,
@@ -99,7 +83,7 @@ void quantize(const MatrixView& x, const float* low, const float* high, Scope sc
     const auto n = scope == Scope::column ? static_cast<std::size_t>(x.n_cols) : 1;
     const auto start = engine::padded<float>(low, n);
     auto divisor = engine::padded<float>(high, n);
-    for (std::size_t i = 0; i < n; ++i) divisor[i] = divisor_of(low[i], high[i], format);
+    for (std::size_t i = 0; i < n; ++i) divisor[i] = core::divisor_of(low[i], high[i], format);
     kernel::QuantizeArgs args = arguments_of(format);
     args.per_column = scope == Scope::column;
     args.start = start.data();
@@ -123,8 +107,8 @@ void quantize_rows(const MatrixView& x, const CodeFormat& format, const Executio
             while (index < seen && !first_bad.compare_exchange_weak(seen, index)) {}
         }
         start = low;
-        divisor = divisor_of(low, high, format);
-        step[index] = step_of(low, high, format.levels);
+        divisor = core::divisor_of(low, high, format);
+        step[index] = core::step_of(low, high, format.levels);
         if (minimum != nullptr) minimum[index] = low;
     });
     if (first_bad != kNone) {

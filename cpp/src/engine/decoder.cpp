@@ -2,20 +2,20 @@
 
 #include <vector>
 
+#include "core/code_grid.hpp"
+
 namespace embmath::engine {
 
 namespace {
-
-constexpr int kSignedZero = 128;  // the code that int8 stores as 0
 
 kernel::DecodeArgs arguments_of(const CodeGrid& grid) {
     const CodeFormat& format = grid.format;
     kernel::DecodeArgs args{};
     args.high = static_cast<float>(format.levels);
     if (format.is_symmetric) {
-        args.low = -kSignedZero;  // codes made elsewhere may use it
+        args.low = -core::kSignedZero;  // codes made elsewhere may use it
     } else if (format.is_signed) {
-        args.zero = kSignedZero;
+        args.zero = core::kSignedZero;
     }
     if (grid.center && format.rounding != Rounding::nearest) {
         args.half_high = 0.5F;

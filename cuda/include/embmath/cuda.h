@@ -28,7 +28,8 @@ enum {
     EMBMATH_CUDA_BAD_METRIC = -2,
     EMBMATH_CUDA_BAD_SIZE = -3,
     EMBMATH_CUDA_SMALL_WORKSPACE = -4,
-    EMBMATH_CUDA_BAD_PLAN = -5
+    EMBMATH_CUDA_BAD_PLAN = -5,
+    EMBMATH_CUDA_BAD_FORMAT = -6
 };
 EMBMATH_CUDA_API int embmath_cuda_is_emulated(void);
 EMBMATH_CUDA_API const char* embmath_cuda_message(embmath_cuda_status status);
@@ -125,6 +126,36 @@ EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_tiles_close(const embmath_sear
 /* Rows at unit length, as the library's normalize() makes them; out has n_cols elements to a row. */
 EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_normalize(const embmath_rows* rows, double eps, void* out, int device,
                                                             void* stream);
+
+/* Scalar codes, as the library's quantize() makes them; numbered as embmath::Rounding is. */
+typedef enum { EMBMATH_FLOOR = 0, EMBMATH_NEAREST = 1, EMBMATH_TRUNCATE = 2, EMBMATH_RATIO = 3 } embmath_rounding;
+typedef enum {
+    EMBMATH_BYTES = 0,       /* a code each */
+    EMBMATH_INTERLEAVED = 1, /* two codes, the even column's in the low half; levels at most 15 */
+    EMBMATH_SPLIT = 2        /* column i in the high half, i + n_cols / 2 in the low half; likewise */
+} embmath_code_bytes;
+typedef struct {
+    int32_t levels;       /* the largest code, counted from 0; on either side of 0 where they are symmetric */
+    int32_t is_signed;    /* int8: the code minus 128 */
+    int32_t is_symmetric; /* int8: x / step without a minimum, to nearest; of rows on ranges of their own */
+    int32_t rounding, bytes;
+} embmath_code_format;
+
+/* Codes on given ranges, finite: n_ranges is n_cols, or 1 for all columns. Rows of codes follow each other. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_quantize(const embmath_rows* rows, const embmath_code_format* format,
+                                                           const float* low, const float* high, int64_t n_ranges, void* codes,
+                                                           int device, void* stream);
+
+/* Codes of rows on ranges of their own. minimum[row] (NULL where codes are symmetric) and step[row] are
+ * written; *before_bad, 0 at first, becomes 2^32 - 1 minus the first row whose range is not finite. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_quantize_rows(const embmath_rows* rows, const embmath_code_format* format,
+                                                                void* codes, float* minimum, float* step,
+                                                                uint32_t* before_bad, int device, void* stream);
+
+/* A bit for each column, set where it is above the threshold, most significant first; every byte is changed
+ * by exclusive or with `flip`. */
+EMBMATH_CUDA_API embmath_cuda_status embmath_cuda_pack_bits(const embmath_rows* rows, double threshold, uint8_t flip,
+                                                            void* codes, int device, void* stream);
 
 #ifdef __cplusplus
 }

@@ -134,6 +134,7 @@ const char* embmath_cuda_message(embmath_cuda_status status) {
         case EMBMATH_CUDA_BAD_SIZE: return "shape: expected fewer than 2^32 - 1 rows, 1 to 2^20 columns (33025 of bytes), k from 1 to most_results";
         case EMBMATH_CUDA_SMALL_WORKSPACE: return "workspace: smaller than asked for";
         case EMBMATH_CUDA_BAD_PLAN: return "plan: expected auto, exact, match or tiles; tiles by embmath_cuda_tiles_* only, and they alone";
+        case EMBMATH_CUDA_BAD_FORMAT: return "format: expected 1 to 255 levels, 15 of two codes to a byte; split: an even number of columns";
         default: break;
     }
 #if defined(__CUDACC__)

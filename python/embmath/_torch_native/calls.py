@@ -15,11 +15,11 @@ from .._types import (
     TopK,
 )
 from . import codes as _codes
+from . import kernels, tensors
 from . import matrix as _matrix
 from . import order as _order
 from . import ranges as _ranges
 from . import search as _search
-from . import tensors
 from . import transform as _transform
 from .eager import eager
 from .kernels import Plane
@@ -208,8 +208,10 @@ def dequantize(codes: Codes, dtype: str, center: bool, out: Any) -> Tensor:
 def pack_bits(x: Any, threshold: float) -> Tensor:
     """See embmath.pack_bits."""
     source = tensors.read("x", x)
-    tensors.as_rows("x", source)
-    return _codes.pack(source.double() > threshold)
+    packed = kernels.pack_bits(tensors.as_rows("x", source), threshold, 0)
+    if packed is None:
+        return _codes.pack(source.double() > threshold)
+    return packed.reshape(*source.shape[:-1], packed.shape[1])
 
 
 @eager

@@ -1,5 +1,6 @@
 """Codes on a device: made, decoded and read a few rows at a time, with the bits of the kernels."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,8 @@ from .. import _arguments, _grids
 from .._codes import Codes
 from .._precisions import FLIPS, PRECISIONS
 from .._types import Coded
+from . import kernels, tensors
 from . import ranges as _ranges
-from . import tensors
 from .rounding import narrow, round_once
 from .tensors import BIT_METRICS, FLOATS, Rows
 
@@ -48,7 +49,7 @@ def quantize(
     if kind == "float":
         return replace(empty, data=round_once(source, _DTYPES[precision]).contiguous())
     if kind == "bits":
-        packed = pack(rows > 0 if threshold == "gt" else rows >= 0) ^ FLIPS[empty.signedness]
+        packed = _signs(rows, threshold, FLIPS[empty.signedness])
         data = packed if empty.signedness == "none" else packed.view(torch.int8)
         return replace(empty, data=data.reshape(*shape, data.shape[1]))
     limits, found = _ranges.limits(rows, ranges, calibration, scope, quantile)
@@ -56,36 +57,57 @@ def quantize(
     if rounding is not None:
         rule = _arguments.choice("rounding", rounding, _grids.ROUNDINGS)
     codes = replace(empty, scope=found, rounding=rule)  # type: ignore[arg-type]
-    codes, start, divisor = _grid(codes, rows, limits)
-    around_zero = codes.minimum is None
-    data = _places(rows, start, divisor, codes, around_zero)
-    data = pack_nibbles(data, codes.layout) if precision == "int4" else data
+    codes = _on_rows(codes, rows) if limits is None else _on_ranges(codes, rows, limits)
     if found == "row" and source.ndim == 1:
         step, minimum = (None if a is None else a[0] for a in (codes.step, codes.minimum))
         codes = replace(codes, step=step, minimum=minimum)
-    return replace(codes, data=data.reshape(*shape, data.shape[1]))
+    return replace(codes, data=codes.data.reshape(*shape, codes.data.shape[1]))
 
 
-def _grid(codes: Codes, rows: Tensor, limits: Tensor | None) -> tuple[Codes, Tensor, Tensor]:
-    """Codes with their step and minimum; where places start, and what they are divided by."""
-    around_zero = limits is None and codes.precision == "int8"
-    levels = _grids.levels_of(codes.precision, codes.bits, around_zero)
-    if limits is not None:
-        step = _ranges.steps(limits[0], limits[1], levels)
-        divisor = _divisor(limits[0], limits[1], step, codes.rounding)
-        codes = replace(codes, ranges=limits, step=step, minimum=limits[0].clone())
-        return codes, limits[0], divisor
+def _signs(rows: Tensor, threshold: str, flip: int) -> Tensor:
+    # A number is at least 0 exactly if it is above the largest number below 0.
+    limit = 0.0 if threshold == "gt" else -math.nextafter(0.0, 1.0)
+    packed = kernels.pack_bits(rows, limit, flip)
+    return (
+        packed if packed is not None else pack(rows > 0 if threshold == "gt" else rows >= 0) ^ flip
+    )
+
+
+def _on_ranges(codes: Codes, rows: Tensor, limits: Tensor) -> Codes:
+    low, high = limits
+    step = _ranges.steps(low, high, _grids.levels_of(codes.precision, codes.bits, False))
+    codes = replace(codes, ranges=limits, step=step, minimum=low.clone())
+    data = kernels.quantize(rows, limits, _form(codes, False))
+    if data is None:
+        data = _places(rows, low, _divisor(low, high, step, codes.rounding), codes, False)
+    return replace(codes, data=data)
+
+
+def _on_rows(codes: Codes, rows: Tensor) -> Codes:
+    around_zero = codes.precision == "int8"
     if around_zero and codes.rounding != "nearest":
         raise ValueError(
             "rounding: must be 'nearest' for int8 codes around 0 (scope 'row'), "
             f"got {codes.rounding!r}"
         )
+    made = kernels.quantize_rows(rows, _form(codes, around_zero))
+    if made is not None:
+        if made.first_bad is not None:
+            _ranges.refuse_row(made.first_bad)
+        return replace(codes, data=made.data, step=made.step, minimum=made.minimum)
     low, high = _ranges.row_ranges(rows)
     if around_zero:
         low, high = torch.zeros_like(high), torch.maximum(high, -low)
-    step = _ranges.steps(low, high, levels)
+    step = _ranges.steps(low, high, _grids.levels_of(codes.precision, codes.bits, around_zero))
     divisor = _divisor(low, high, step, codes.rounding)
-    return replace(codes, step=step, minimum=None if around_zero else low), low, divisor
+    data = _places(rows, low, divisor, codes, around_zero)
+    return replace(codes, data=data, step=step, minimum=None if around_zero else low)
+
+
+def _form(codes: Codes, around_zero: bool) -> kernels.Form:
+    return _grids.code_format(
+        codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
+    )
 
 
 def _divisor(low: Tensor, high: Tensor, step: Tensor, rounding: str) -> Tensor:
@@ -95,7 +117,7 @@ def _divisor(low: Tensor, high: Tensor, step: Tensor, rounding: str) -> Tensor:
 def _places(
     rows: Tensor, start: Tensor, divisor: Tensor, codes: Codes, around_zero: bool
 ) -> Tensor:
-    """Codes of a byte each; in float32, of float64 rows in float64."""
+    """Codes as they are stored; computed in float32, of float64 rows in float64."""
     is_signed = codes.precision == "int8" and not around_zero
     levels = float(_grids.levels_of(codes.precision, codes.bits, around_zero))
     work = torch.float64 if rows.dtype == torch.float64 else torch.float32
@@ -112,9 +134,10 @@ def _places(
     whole = place.trunc()
     if codes.rounding == "nearest":
         whole = whole + (2 * (place - whole)).trunc()
-    return (whole.to(torch.int16) - shift).to(
+    found = (whole.to(torch.int16) - shift).to(
         _DTYPES["int8" if is_signed or around_zero else "uint8"]
     )
+    return pack_nibbles(found, codes.layout) if codes.precision == "int4" else found
 
 
 def from_data(

@@ -1,7 +1,7 @@
 """Searches by the CUDA module's kernels, for the problems and chips that they are made for."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +14,13 @@ _METRICS = {"cosine": 0, "dot": 1, "euclidean": 2, "sqeuclidean": 3, "hamming": 
 _FLOATS = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2}
 _DTYPES = {**_FLOATS, torch.int8: 4, torch.uint8: 5}
 _AUTO = 0  # the plan that suits the problem
-_MOST_ROWS = 2**32 - 2
+_MOST_ROWS, _MOST_COLS = 2**32 - 2, 2**20
 _LEAST_HITS = 2**16  # of a range search, for which there is room at first
 _MOST_BYTES = 33025  # of a row: dot products of more leave int32
+_ROUNDINGS = {"floor": 0, "nearest": 1, "truncate": 2, "ratio": 3}
+_ORDERS = {"bytes": 0, "interleaved": 1, "split": 2}
+# See _grids.code_format: levels, signed, around zero, rounding, order.
+Form = tuple[int, bool, bool, str, str]
 # Chips whose matrix units are known to the bit: the bound on their error holds (half_bounds.hpp).
 _GENERATIONS = (8, 9, 10, 12)
 
@@ -164,13 +168,87 @@ def _address(tensor: Tensor | None) -> int:
 
 def normalize(rows: Tensor, eps: float) -> Tensor | None:
     """Rows over their lengths; None where others must do it."""
-    if rows.dtype not in _FLOATS or not rows.numel() or not most_results(rows.device):
+    if not _read(rows):
         return None
     rows = _contiguous(rows)
     out = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)
-    index, stream = rows.device.index or 0, _stream(rows.device)
-    _module().normalize(_rows(rows), eps, out.data_ptr(), index, stream)
+    _module().normalize(_rows(rows), eps, out.data_ptr(), *_where(rows))
     return out
+
+
+def quantize(rows: Tensor, limits: Tensor, form: Form) -> Tensor | None:
+    """Codes on given ranges, (2, d) or (2, 1); None where others must do it."""
+    if not _read(rows):
+        return None
+    rows, limits = _contiguous(rows), limits.contiguous()
+    codes = _codes(rows, form)
+    low, high = limits[0].data_ptr(), limits[1].data_ptr()
+    _module().quantize(
+        _rows(rows), _numbered(form), low, high, limits.shape[1], codes.data_ptr(), *_where(rows)
+    )
+    return codes
+
+
+class RowCodes(NamedTuple):
+    """Codes of rows on ranges of their own, (n, 1) each; no minimum around 0."""
+
+    data: Tensor
+    minimum: Tensor | None
+    step: Tensor
+    first_bad: int | None  # the first row without a finite range
+
+
+def quantize_rows(rows: Tensor, form: Form) -> RowCodes | None:
+    """Codes of rows on ranges of their own; None where others must do it."""
+    if not _read(rows):
+        return None
+    rows = _contiguous(rows)
+    codes = _codes(rows, form)
+    step = rows.new_empty((len(rows), 1), dtype=torch.float32)
+    minimum = None if form[2] else torch.empty_like(step)
+    before_bad = torch.zeros(1, dtype=torch.int32, device=rows.device)
+    _module().quantize_rows(
+        _rows(rows),
+        _numbered(form),
+        codes.data_ptr(),
+        0 if minimum is None else minimum.data_ptr(),
+        step.data_ptr(),
+        before_bad.data_ptr(),
+        *_where(rows),
+    )
+    left = int(before_bad) % 2**32
+    first_bad = None if left == 0 else 2**32 - 1 - left
+    return RowCodes(codes, minimum, step, first_bad)
+
+
+def pack_bits(rows: Tensor, threshold: float, flip: int) -> Tensor | None:
+    """Bits of what is above a threshold, most significant first; None where others must do it."""
+    if not _read(rows):
+        return None
+    rows = _contiguous(rows)
+    n_bytes = -(-rows.shape[1] // 8)
+    codes = torch.empty((len(rows), n_bytes), dtype=torch.uint8, device=rows.device)
+    _module().pack_bits(_rows(rows), threshold, flip, codes.data_ptr(), *_where(rows))
+    return codes
+
+
+def _read(rows: Tensor) -> bool:
+    """Whether kernels transform such rows."""
+    if rows.dtype not in _FLOATS or not rows.numel():
+        return False
+    fits = len(rows) <= _MOST_ROWS and rows.shape[1] <= _MOST_COLS
+    return fits and most_results(rows.device) > 0
+
+
+def _codes(rows: Tensor, form: Form) -> Tensor:
+    _, is_signed, around_zero, _, order = form
+    n_bytes = rows.shape[1] if order == "bytes" else -(-rows.shape[1] // 2)
+    dtype = torch.int8 if is_signed or around_zero else torch.uint8
+    return torch.empty((len(rows), n_bytes), dtype=dtype, device=rows.device)
+
+
+def _numbered(form: Form) -> tuple[int, bool, bool, int, int]:
+    return *form[:3], _ROUNDINGS[form[3]], _ORDERS[form[4]]
 
 
 def _module() -> Any:
@@ -218,6 +296,11 @@ def _place(memory: Tensor) -> Any:
 
 def _aligned(memory: Tensor) -> int:
     return -(-memory.data_ptr() // 256) * 256
+
+
+def _where(rows: Tensor) -> tuple[int, int]:
+    """Device and stream of a call."""
+    return rows.device.index or 0, _stream(rows.device)
 
 
 def _stream(device: torch.device) -> int:

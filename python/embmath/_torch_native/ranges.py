@@ -1,6 +1,6 @@
 """What scalar codes are laid over: ranges given, of a sample, or of each row."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -173,8 +173,13 @@ def row_ranges(rows: Tensor) -> tuple[Tensor, Tensor]:
         low = high = narrow.new_zeros((len(rows), 1))
     is_good = (low.isfinite() & high.isfinite() & (high - low).isfinite()).flatten()
     if not bool(is_good.all()):
-        raise ValueError(
-            "x: expected rows of finite numbers with a float32 range, got NaN, infinity or more "
-            f"in row {int((~is_good).nonzero()[0, 0])}"
-        )
+        refuse_row(int((~is_good).nonzero()[0, 0]))
     return low, high
+
+
+def refuse_row(row: int) -> NoReturn:
+    """No codes of a row without a range."""
+    raise ValueError(
+        "x: expected rows of finite numbers with a float32 range, got NaN, infinity or more "
+        f"in row {row}"
+    )
