@@ -108,6 +108,7 @@ ALLOWED_IMPORTS = {
     | {"_types"},
     "compat/__init__": set(),
     "compat/faiss/__init__": {
+<<<<<<< HEAD
         *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
         *(f"compat/faiss/{name}" for name in ("index", "patching", "scalar_quantizer")),
         *(f"compat/faiss/{name}" for name in ("selectors", "streams")),
@@ -116,6 +117,22 @@ ALLOWED_IMPORTS = {
     "compat/faiss/files": {"_files"}
     | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")}
     | {"compat/faiss/streams"},
+=======
+        *(f"compat/faiss/{name}" for name in ("binary", "factory", "files", "flat", "functions")),
+        *(f"compat/faiss/{name}" for name in ("id_map", "index", "scalar_quantizer", "selectors")),
+        *(f"compat/faiss/{name}" for name in ("streams", "vectors")),
+    },
+    "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
+    "compat/faiss/factory": {
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index")),
+        "compat/faiss/scalar_quantizer",
+    },
+    "compat/faiss/files": {
+        "_files",
+        *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index", "streams")),
+        "compat/faiss/scalar_quantizer",
+    },
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
     "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
     "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
@@ -124,7 +141,12 @@ ALLOWED_IMPORTS = {
     "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
     "compat/faiss/selectors": set(),
     "compat/faiss/stores": set(),
+<<<<<<< HEAD
     "compat/faiss/streams": {"compat/faiss/index"},
+=======
+    "compat/faiss/streams": set(),
+    "compat/faiss/vectors": {"compat/faiss/index"},
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     "compat/scipy": set(),
     "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
     "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},
@@ -168,16 +190,21 @@ ALLOWED_IMPORTS = {
     "_torch_native/bounds": set(),
     "_torch_native/calls": {"_arguments", "_codes", "_grids", "_types"}
     | {f"_torch_native/{name}" for name in ("codes", "matrix", "order", "ranges", "search")}
-    | {f"_torch_native/{name}" for name in ("kernels", "eager", "problem", "tensors", "transform")},
+    | {f"_torch_native/{name}" for name in ("eager", "problem", "tensors", "transform")}
+    | {"_torch_native/kernel_codes", "_torch_native/kernel_search"},
     "_torch_native/canonical": {"_torch_native/rounding"},
     "_torch_native/codes": {"_arguments", "_codes", "_grids", "_precisions", "_types"}
-    | {f"_torch_native/{name}" for name in ("kernels", "ranges", "rounding", "tensors")},
+    | {f"_torch_native/{name}" for name in ("kernel_codes", "ranges", "rounding", "tensors")},
     "_torch_native/eager": {"_torch_native/foreign"},
     "_torch_native/estimate": {f"_torch_native/{n}" for n in ("bounds", "canonical", "rounding")},
     "_torch_native/foreign": {"_arrays"},
     "_torch_native/index": {"_arguments", "_types"}
-    | {f"_torch_native/{name}" for name in ("calls", "kernels", "tensors")},
-    "_torch_native/kernels": {"_device", "_torch_native/problem", "_torch_native/tensors"},
+    | {f"_torch_native/{name}" for name in ("calls", "kernel_device", "kernel_search", "tensors")},
+    "_torch_native/kernel_codes": {"_torch_native/kernel_device"},
+    "_torch_native/kernel_device": {"_device"},
+    "_torch_native/kernel_search": {
+        f"_torch_native/{name}" for name in ("kernel_device", "problem", "tensors")
+    },
     "_torch_native/matrix": {f"_torch_native/{n}" for n in ("bounds", "canonical", "estimate")}
     | {"_torch_native/problem"},
     "_torch_native/order": set(),
@@ -185,10 +212,12 @@ ALLOWED_IMPORTS = {
     "_torch_native/ranges": {"_arguments", "_codes", "_grids", "_torch_native/tensors"},
     "_torch_native/rounding": set(),
     "_torch_native/search": {
-        f"_torch_native/{n}" for n in ("block", "kernels", "order", "problem")
+        f"_torch_native/{n}" for n in ("block", "kernel_search", "order", "problem")
     },
     "_torch_native/tensors": set(),
-    "_torch_native/transform": {f"_torch_native/{n}" for n in ("canonical", "kernels", "order")}
+    "_torch_native/transform": {
+        f"_torch_native/{n}" for n in ("canonical", "kernel_codes", "order")
+    }
     | {"_torch_native/rounding", "_torch_native/tensors"},
     "_transform": {"_arguments", "_arrays", "_core", "_device", "_types"},
     **{

@@ -139,14 +139,57 @@ def test_neighbours(metric: str, dtype: Any, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(*graphs, rtol=1e-5, atol=tolerance)
 
 
+@pytest.mark.parametrize("squared", [False, True])
+def test_wide_rows_keep_their_digits(squared: bool) -> None:
+    x = np.ones((2, 100_000), np.float32)
+    y = x + np.float32(1e-4)
+    actual = ours.euclidean_distances(x, y, squared=squared)
+    squares = ((x.astype(float) - y) ** 2).sum(axis=1)  # scikit-learn's formula of norms errs
+    expected = np.tile(squares if squared else np.sqrt(squares), (2, 1))
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=2e-5 if squared else 1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"squared": "yes"},
+        {"X": 3},
+        {"X_norm_squared": np.ones(2)},
+        {"Y_norm_squared": np.ones((3, 3))},
+    ],
+)
+def test_refused_arguments(arguments: dict[str, Any]) -> None:
+    x = np.eye(3)
+
+    def outcome(library: Any) -> Any:
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            library.euclidean_distances(**({"X": x, "Y": x} | arguments))
+        return type(raised.value), str(raised.value)
+
+    assert outcome(ours) == outcome(peer_pairwise)
+
+
 def test_a_radius_counts_itself_in() -> None:
     x = np.zeros((3, 20), np.float32)
     x[:, 0] = 0, 1, 2
     near = ours.NearestNeighbors(radius=1.0, algorithm="brute").fit(x)
     assert near.radius_neighbors(x[:1], return_distance=False)[0].tolist() == [0, 1]
     cosine = ours.NearestNeighbors(metric="cosine").fit(x)
-    assert cosine.radius_neighbors(x[1:2], 1.0, return_distance=False)[0].tolist() == [1, 2, 0]
+    assert cosine.radius_neighbors(x[1:2], 1.0, return_distance=False)[0].tolist() == [0, 1, 2]
+    assert cosine.radius_neighbors(x[1:2], 1.0, sort_results=True)[1][0].tolist() == [1, 2, 0]
     assert cosine.radius_neighbors(x[1:2], 0.5, return_distance=False)[0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("sort_results", [False, True])
+def test_the_order_within_a_radius(sort_results: bool, rng: np.random.Generator) -> None:
+    x = rows_of(rng, 200, np.float32)
+    found, expected = (
+        lib.NearestNeighbors(radius=28.0).fit(x).radius_neighbors(x[:9], sort_results=sort_results)
+        for lib in (ours, peer)
+    )
+    assert [part.tolist() for part in found[1]] == [part.tolist() for part in expected[1]]
+    assert sum(map(len, found[1])) > 100
 
 
 @pytest.mark.parametrize("n", [0, -1, 2.5, 200, 201, "two", None])

@@ -10,7 +10,7 @@ from cuda_devices import METRICS, Emulated, Kernels
 from embmath import _device
 
 torch = pytest.importorskip("torch", reason="needs Torch")
-from embmath._torch_native import kernels as module  # noqa: E402
+from embmath._torch_native import kernel_device  # noqa: E402
 
 
 @pytest.fixture(params=["kernels", "torch"])
@@ -19,7 +19,7 @@ def place(request: pytest.FixtureRequest, kernels: Kernels, monkeypatch) -> str:
     is_emulated = isinstance(kernels.device, Emulated)
     found = kernels.module if request.param == "kernels" else None
     monkeypatch.setattr(_device, "kernels", lambda: found)
-    monkeypatch.setattr(module, "_most_results", {})
+    monkeypatch.setattr(kernel_device, "_most_results", {})
     return "cpu" if is_emulated else "cuda"
 
 

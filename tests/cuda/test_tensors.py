@@ -11,7 +11,7 @@ from embmath import _arrays, _device
 
 torch = pytest.importorskip("torch", reason="needs Torch")
 from embmath._torch_native import codes as codes_module  # noqa: E402
-from embmath._torch_native import kernels as module  # noqa: E402
+from embmath._torch_native import kernel_device, kernel_search  # noqa: E402
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def on_device(kernels: Kernels, monkeypatch):
     """Calls with tensors where the kernels run; in the emulator that is the CPU."""
     is_emulated = isinstance(kernels.device, Emulated)
     monkeypatch.setattr(_device, "kernels", lambda: kernels.module)
-    monkeypatch.setattr(module, "_most_results", {})
+    monkeypatch.setattr(kernel_device, "_most_results", {})
 
     def call(function, *args, **options):
         def moved(value):
@@ -72,7 +72,7 @@ def test_range_search(on_device, rng, metric):
 
 
 def test_more_hits_than_expected(on_device, rng, monkeypatch):
-    monkeypatch.setattr(module, "_LEAST_HITS", 64)
+    monkeypatch.setattr(kernel_search, "_LEAST_HITS", 64)
     x = np.float32(rng.standard_normal((200, 10)))
     same(on_device(em.range_search, x, x, 0.1), em.range_search(x, x, 0.1))
 

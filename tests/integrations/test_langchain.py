@@ -146,3 +146,14 @@ def test_hostile_embeddings(ours: EmbmathVectorStore) -> None:
     assert len(ours) == 60
     assert "x" not in {d.id for d in ours.similarity_search("x", k=100)}
     assert [s for _, s in ours.similarity_search_with_score_by_vector([0.0] * 24)] == [0.0] * 4
+
+
+def test_records(ours: EmbmathVectorStore, theirs: InMemoryVectorStore) -> None:
+    assert list(ours.store) == list(theirs.store)
+    assert len(ours.store) == len(theirs.store)
+    for id in ("text 0", "text 59"):
+        record, expected = dict(ours.store[id]), dict(theirs.store[id])
+        np.testing.assert_allclose(record.pop("vector"), expected.pop("vector"), rtol=1e-6)
+        assert record == expected
+    with pytest.raises(KeyError):
+        ours.store["absent"]

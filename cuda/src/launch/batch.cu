@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernel/open.cuh"
+#include "launch/prepare.hpp"
 
 namespace embmath::cuda {
 
@@ -45,5 +46,7 @@ Threshold Batch::threshold() const {
     if (std::isnan(search_.threshold)) return {-std::numeric_limits<double>::infinity(), false};
     return {core::is_similarity(metric_) ? search_.threshold : -search_.threshold, true};
 }
+
+embmath_cuda_status prepare_batches() { return load(&open_lists, &make_gates); }
 
 }  // namespace embmath::cuda

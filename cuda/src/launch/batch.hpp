@@ -75,24 +75,19 @@ private:
     }
 };
 
-template <class Code, class Sink>
-embmath_cuda_status allow_match(int device) {
-    embmath_cuda_status status = allow_shared(&match<NarrowMatch, Code, Sink>, sizeof(MatchShared<NarrowMatch>));
-    if (status == EMBMATH_CUDA_OK) status = allow_shared(&match<MediumMatch, Code, Sink>, sizeof(MatchShared<MediumMatch>));
-    if (status == EMBMATH_CUDA_OK && shared_bytes(device) >= sizeof(MatchShared<WideMatch>)) {
-        status = allow_shared(&match<WideMatch, Code, Sink>, sizeof(MatchShared<WideMatch>));
-    }
-    return status;
+// Kernels that need more shared memory than every block may have.
+template <class Shape, class Sink>
+embmath_cuda_status allow_shape() {
+    constexpr std::size_t kBytes = sizeof(MatchShared<Shape>);
+    return first_failure({allow_shared(&match<Shape, HalfCode, Sink>, kBytes), allow_shared(&match<Shape, ByteCode<core::I8>, Sink>, kBytes),
+                          allow_shared(&match<Shape, ByteCode<core::U8>, Sink>, kBytes), allow_shared(&match<Shape, BitCode, Sink>, kBytes)});
 }
 
-// Kernels that need more shared memory than every block may have.
 template <class Sink>
 embmath_cuda_status allow_matches(int device) {
-    for (const embmath_cuda_status status : {allow_match<HalfCode, Sink>(device), allow_match<ByteCode<core::I8>, Sink>(device),
-                                             allow_match<ByteCode<core::U8>, Sink>(device), allow_match<BitCode, Sink>(device)}) {
-        if (status != EMBMATH_CUDA_OK) return status;
-    }
-    return EMBMATH_CUDA_OK;
+    const bool has_room = shared_bytes(device) >= sizeof(MatchShared<WideMatch>);
+    return first_failure({allow_shape<NarrowMatch, Sink>(), allow_shape<MediumMatch, Sink>(),
+                          has_room ? allow_shape<WideMatch, Sink>() : static_cast<embmath_cuda_status>(EMBMATH_CUDA_OK)});
 }
 
 // Checks, cuts and carves; then `run` enqueues.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 
 #include "device/target.cuh"
 #include "embmath/cuda.h"
@@ -53,10 +54,20 @@ inline bool has_fast_float64(int device) {
 // Rows that give the first thresholds, at least.
 inline constexpr std::int64_t kLeastSeeds = 16384;
 
+// Loads kernels now, not when they are first launched, which a graph that is being captured would not survive.
+template <class... Kernels>
+embmath_cuda_status load(Kernels*... kernels) {
+    cudaFuncAttributes attributes;
+    for (const cudaError_t status : {cudaFuncGetAttributes(&attributes, kernels)...}) {
+        if (status != cudaSuccess) return static_cast<embmath_cuda_status>(status);
+    }
+    return EMBMATH_CUDA_OK;
+}
+
 template <class Kernel>
 embmath_cuda_status allow_shared(Kernel* kernel, std::size_t bytes) {
-    return static_cast<embmath_cuda_status>(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+    const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+    return status == cudaSuccess ? load(kernel) : static_cast<embmath_cuda_status>(status);
 }
 
 #else
@@ -78,6 +89,19 @@ embmath_cuda_status allow_shared(Kernel*, std::size_t) {
     return EMBMATH_CUDA_OK;
 }
 
+template <class... Kernels>
+embmath_cuda_status load(Kernels*...) {
+    return EMBMATH_CUDA_OK;
+}
+
 #endif
+
+// The first status that is not OK.
+inline embmath_cuda_status first_failure(std::initializer_list<embmath_cuda_status> all) {
+    for (const embmath_cuda_status status : all) {
+        if (status != EMBMATH_CUDA_OK) return status;
+    }
+    return EMBMATH_CUDA_OK;
+}
 
 }  // namespace embmath::cuda

@@ -3,6 +3,7 @@
 
 #include "embmath/cuda.h"
 #include "kernel/kinds.cuh"
+#include "launch/device.hpp"
 
 namespace embmath::cuda {
 
@@ -16,6 +17,18 @@ decltype(auto) visit_floats(Dtype dtype, const Visit& visit) {
         case Dtype::bf16: return visit(core::BF16{});
         default: return visit(core::F32{});
     }
+}
+
+// Calls `visit` with all of them; the first status that is not OK.
+template <class Visit>
+embmath_cuda_status each_float(const Visit& visit) {
+    return first_failure({visit(core::F16{}), visit(core::BF16{}), visit(core::F32{})});
+}
+
+template <class Visit>
+embmath_cuda_status each_kind(const Visit& visit) {
+    return first_failure({visit(Bits{}), visit(Bytes<core::I8>{}), visit(Bytes<core::U8>{}),
+                          each_float([&](auto traits) { return visit(Floats<decltype(traits)>{}); })});
 }
 
 // Calls `visit` with the kind of rows of a dtype, searched by a metric.

@@ -4,6 +4,7 @@
 #include "kernel/normalize.cuh"
 #include "launch/device.hpp"
 #include "launch/kinds.hpp"
+#include "launch/prepare.hpp"
 
 namespace embmath::cuda {
 
@@ -71,6 +72,16 @@ void encode_rows(const Rows& rows, std::int32_t dtype, const Plane& plane, Metri
         }
         if constexpr (sizeof(typename Kind::Row::storage) > 1) launch<EncodeArgs>(&encode_halves<typename Kind::Row>, grid, stream, args);
     });
+}
+
+embmath_cuda_status prepare_planes() {
+    const auto load_kind = [](auto kind) {
+        using Kind = decltype(kind);
+        if constexpr (Kind::is_coded) return load(&measure_rows<Kind>);
+        return static_cast<embmath_cuda_status>(EMBMATH_CUDA_OK);
+    };
+    const auto load_float = [](auto traits) { return load(&encode_halves<decltype(traits)>, &normalize<decltype(traits)>); };
+    return first_failure({load(&open_range), each_kind(load_kind), each_float(load_float)});
 }
 
 void reset_range(const Plane& plane, Stream stream) { launch<RangeArgs>(&open_range, {1, 1, 32, 0}, stream, {plane.range}); }

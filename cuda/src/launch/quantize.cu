@@ -7,6 +7,7 @@
 #include "launch/device.hpp"
 #include "launch/kinds.hpp"
 #include "launch/plane.hpp"
+#include "launch/prepare.hpp"
 
 namespace embmath::cuda {
 
@@ -77,6 +78,14 @@ void visit_pieces(const embmath_rows& rows, CodeBytes bytes, const void* codes, 
 }
 
 }  // namespace
+
+embmath_cuda_status prepare_codes() {
+    return each_float([](auto traits) {
+        using D = decltype(traits);
+        return load(&quantize<D, true, true>, &quantize<D, true, false>, &quantize<D, false, true>, &quantize<D, false, false>,
+                    &quantize_rows<D, true>, &quantize_rows<D, false>, &pack_bits<D, true>, &pack_bits<D, false>);
+    });
+}
 
 }  // namespace embmath::cuda
 

@@ -3,6 +3,7 @@
 
 #include "kernel/score_hits.cuh"
 #include "launch/batch.hpp"
+#include "launch/prepare.hpp"
 
 namespace embmath::cuda {
 
@@ -48,7 +49,13 @@ private:
 
 }  // namespace
 
-embmath_cuda_status prepare_ranges(int device) { return allow_matches<Hits>(device); }
+embmath_cuda_status prepare_ranges(int device) {
+    const auto load_kind = [](auto kind) {
+        using Kind = decltype(kind);
+        return load(&search_exact<Kind, Hits>, &score_hits<Kind>);
+    };
+    return first_failure({allow_matches<Hits>(device), each_kind(load_kind), load(&find_least)});
+}
 
 }  // namespace embmath::cuda
 

@@ -4,6 +4,7 @@
 #include "kernel/select.cuh"
 #include "kernel/tighten.cuh"
 #include "launch/batch.hpp"
+#include "launch/prepare.hpp"
 
 namespace embmath::cuda {
 
@@ -73,6 +74,15 @@ embmath_cuda_status with_batch(const embmath_search* search, void* workspace, st
 
 }  // namespace
 
+embmath_cuda_status prepare_searches(int device) {
+    const auto load_kind = [](auto kind) {
+        using Kind = decltype(kind);
+        return load(&search_exact<Kind, Lists>, &rescore<Kind>, &write_values<Kind>);
+    };
+    return first_failure({allow_matches<Lists>(device), each_kind(load_kind), load(&select_tile, &tighten),
+                          allow_shared(&finish, finish_bytes(most_results(device)))});
+}
+
 }  // namespace embmath::cuda
 
 using namespace embmath;
@@ -126,15 +136,5 @@ embmath_cuda_status embmath_cuda_tiles_close(const embmath_search* search, void*
 }
 
 int64_t embmath_cuda_most_results(int device) { return most_results(device); }
-
-embmath_cuda_status embmath_cuda_prepare(int device) {
-    const DeviceGuard guard(device);
-    if (guard.status() != EMBMATH_CUDA_OK) return guard.status();
-    for (const embmath_cuda_status status :
-         {allow_matches<Lists>(device), prepare_ranges(device), allow_shared(&finish, finish_bytes(most_results(device)))}) {
-        if (status != EMBMATH_CUDA_OK) return status;
-    }
-    return EMBMATH_CUDA_OK;
-}
 
 }  // extern "C"

@@ -38,8 +38,6 @@ SearchMemory carve(const embmath_search& search, const SearchPlan& plan, bool ha
 
 embmath_cuda_status bytes_of(const embmath_search& search, int device, bool has_lists, std::size_t* bytes);
 
-embmath_cuda_status prepare_ranges(int device);
-
 embmath_cuda_status check(const embmath_search& search, int device);
 
 }  // namespace embmath::cuda

@@ -15,14 +15,14 @@ from .._types import (
     TopK,
 )
 from . import codes as _codes
-from . import kernels, tensors
+from . import kernel_codes, tensors
 from . import matrix as _matrix
 from . import order as _order
 from . import ranges as _ranges
 from . import search as _search
 from . import transform as _transform
 from .eager import eager
-from .kernels import Plane
+from .kernel_search import Plane
 from .problem import Asked, Problem
 from .tensors import BIT_METRICS, Rows
 
@@ -208,7 +208,7 @@ def dequantize(codes: Codes, dtype: str, center: bool, out: Any) -> Tensor:
 def pack_bits(x: Any, threshold: float) -> Tensor:
     """See embmath.pack_bits."""
     source = tensors.read("x", x)
-    packed = kernels.pack_bits(tensors.as_rows("x", source), threshold, 0)
+    packed = kernel_codes.pack_bits(tensors.as_rows("x", source), threshold, 0)
     if packed is None:
         return _codes.pack(source.double() > threshold)
     return packed.reshape(*source.shape[:-1], packed.shape[1])

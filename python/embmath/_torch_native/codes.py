@@ -11,7 +11,7 @@ from .. import _arguments, _grids
 from .._codes import Codes
 from .._precisions import FLIPS, PRECISIONS
 from .._types import Coded
-from . import kernels, tensors
+from . import kernel_codes, tensors
 from . import ranges as _ranges
 from .rounding import narrow, round_once
 from .tensors import BIT_METRICS, FLOATS, Rows
@@ -67,7 +67,7 @@ def quantize(
 def _signs(rows: Tensor, threshold: str, flip: int) -> Tensor:
     # A number is at least 0 exactly if it is above the largest number below 0.
     limit = 0.0 if threshold == "gt" else -math.nextafter(0.0, 1.0)
-    packed = kernels.pack_bits(rows, limit, flip)
+    packed = kernel_codes.pack_bits(rows, limit, flip)
     return (
         packed if packed is not None else pack(rows > 0 if threshold == "gt" else rows >= 0) ^ flip
     )
@@ -77,7 +77,7 @@ def _on_ranges(codes: Codes, rows: Tensor, limits: Tensor) -> Codes:
     low, high = limits
     step = _ranges.steps(low, high, _grids.levels_of(codes.precision, codes.bits, False))
     codes = replace(codes, ranges=limits, step=step, minimum=low.clone())
-    data = kernels.quantize(rows, limits, _form(codes, False))
+    data = kernel_codes.quantize(rows, limits, _form(codes, False))
     if data is None:
         data = _places(rows, low, _divisor(low, high, step, codes.rounding), codes, False)
     return replace(codes, data=data)
@@ -90,7 +90,7 @@ def _on_rows(codes: Codes, rows: Tensor) -> Codes:
             "rounding: must be 'nearest' for int8 codes around 0 (scope 'row'), "
             f"got {codes.rounding!r}"
         )
-    made = kernels.quantize_rows(rows, _form(codes, around_zero))
+    made = kernel_codes.quantize_rows(rows, _form(codes, around_zero))
     if made is not None:
         if made.first_bad is not None:
             _ranges.refuse_row(made.first_bad)
@@ -104,7 +104,7 @@ def _on_rows(codes: Codes, rows: Tensor) -> Codes:
     return replace(codes, data=data, step=step, minimum=None if around_zero else low)
 
 
-def _form(codes: Codes, around_zero: bool) -> kernels.Form:
+def _form(codes: Codes, around_zero: bool) -> kernel_codes.Form:
     return _grids.code_format(
         codes.precision, codes.bits, around_zero, codes.rounding, codes.layout
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import _arguments
 from .._types import Array, NanPolicy, Progress, RangeResult, TopK
-from . import calls, kernels, tensors
+from . import calls, kernel_device, kernel_search, tensors
 
 
 class DeviceIndex:
@@ -35,9 +35,9 @@ class DeviceIndex:
         self._rows = _tensor(rows)[order].to(self.device)
         self._is_counted = bool((names[order] == torch.arange(len(names))).all())
         shape = len(names), int(self._rows.shape[1])
-        is_searched = kernels.take({self._rows.dtype}, shape, metric) and len(names) > 0
-        has_kernels = is_searched and kernels.most_results(self.device) > 0
-        self._plane = kernels.Plane(self._rows, metric) if has_kernels else None
+        is_searched = kernel_search.take({self._rows.dtype}, shape, metric) and len(names) > 0
+        has_kernels = is_searched and kernel_device.most_results(self.device) > 0
+        self._plane = kernel_search.Plane(self._rows, metric) if has_kernels else None
 
     @property
     def ntotal(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import kernels, order
+from . import kernel_search, order
 from .block import BlockSearch
 from .problem import Asked, Problem
 
@@ -45,12 +45,12 @@ def top(
     problem: Problem,
     asked: Asked,
     stats: dict[str, Any] | None,
-    plane: kernels.Plane | None = None,
+    plane: kernel_search.Plane | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Values and indices, (queries, k)."""
     if asked.reject_nan:
         check_nan(problem)
-    found = kernels.top(problem, asked, stats, plane)
+    found = kernel_search.top(problem, asked, stats, plane)
     if found is not None:
         return found
     done = list(blocks(problem, asked))
@@ -66,12 +66,12 @@ def top(
 
 
 def within(
-    problem: Problem, asked: Asked, plane: kernels.Plane | None = None
+    problem: Problem, asked: Asked, plane: kernel_search.Plane | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Offsets, values and indices of all hits."""
     if asked.reject_nan:
         check_nan(problem)
-    found = kernels.within(problem, asked, plane)
+    found = kernel_search.within(problem, asked, plane)
     query, index, values = _all_hits(problem, asked) if found is None else found
     sorted_ = order.by(index, order.keys(values, problem.largest), query)
     offsets = torch.zeros(problem.queries.n_rows + 1, dtype=torch.int64, device=problem.device)

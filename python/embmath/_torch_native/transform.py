@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from . import canonical, kernels, order, tensors
+from . import canonical, kernel_codes, order, tensors
 from .rounding import narrow, sqrt, times_power
 from .tensors import FLOATS
 
@@ -15,7 +15,7 @@ def normalize(name: str, x: Tensor, n_cols: int | None, eps: float) -> Tensor:
     """The first columns of every row, over their length."""
     source = tensors.read(name, x, FLOATS)
     rows = tensors.as_rows(name, source)[:, :n_cols]
-    found = kernels.normalize(rows, eps)
+    found = kernel_codes.normalize(rows, eps)
     if found is not None:
         return found.reshape(*source.shape[:-1], rows.shape[1])
     out = torch.empty(rows.shape, dtype=rows.dtype, device=rows.device)

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.documents import Document
@@ -12,6 +12,28 @@ from langchain_core.vectorstores import VectorStore
 from ._named_index import NamedIndex
 
 Filter = Callable[[Document], bool]
+
+
+class _Records(Mapping[str, dict[str, Any]]):
+    """What ``InMemoryVectorStore`` keeps, made as it is asked for."""
+
+    def __init__(self, documents: dict[str, Document], rows: NamedIndex) -> None:
+        self._documents, self._rows = documents, rows
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __getitem__(self, id: str) -> dict[str, Any]:
+        document = self._documents[id]
+        return {
+            "id": id,
+            "vector": self._rows.vectors([id])[0].tolist(),
+            "text": document.page_content,
+            "metadata": document.metadata,
+        }
 
 
 class EmbmathVectorStore(VectorStore):
@@ -56,6 +78,11 @@ class EmbmathVectorStore(VectorStore):
     def embeddings(self) -> Embeddings:
         """The embedding model."""
         return self.embedding
+
+    @property
+    def store(self) -> Mapping[str, dict[str, Any]]:
+        """Every document as ``InMemoryVectorStore`` has it, by id; to be read only."""
+        return _Records(self._documents, self._rows)
 
     def __len__(self) -> int:
         return len(self._documents)

@@ -18,8 +18,7 @@ _METRICS = {Metric.COSINE: "cosine", Metric.EUCLIDEAN: "euclidean"}
 class EmbmathBackend(AbstractBackend[BasicArgs]):
     """Exact neighbours, as ``BasicBackend`` finds them, by way of an index.
 
-    Distances are those of ``BasicBackend``, nearest first, and equal ones in the order of the
-    items. ``threshold`` keeps to ``max_k``, as all backends but the basic one do. Saved is what
+    Distances are those of ``BasicBackend``, equal ones in the order of the items. Saved is what
     ``BasicBackend`` saves: ``Vicinity.load`` opens it with that one, :func:`load` with this one.
 
     Examples
@@ -34,6 +33,7 @@ class EmbmathBackend(AbstractBackend[BasicArgs]):
     """
 
     argument_class = BasicArgs
+    supported_metrics = frozenset(_METRICS)
 
     def __init__(self, vectors: Array, arguments: BasicArgs) -> None:
         super().__init__(arguments)
@@ -80,10 +80,21 @@ class EmbmathBackend(AbstractBackend[BasicArgs]):
         return list(zip(self._places(ids), self._distances(values), strict=True))
 
     def threshold(self, vectors: Array, threshold: float, max_k: int) -> list[tuple[Array, Array]]:
-        """Of the `max_k` nearest places of each vector those within a distance."""
-        nearest = self.query(vectors, max_k)
-        counts = [np.searchsorted(distances, threshold, "right") for _, distances in nearest]
-        return [(p[:n], d[:n]) for (p, d), n in zip(nearest, counts, strict=True)]
+        """All places within a distance of each vector, in order; `max_k` counts for nothing."""
+        reach = threshold
+        if self.arguments.metric == Metric.COSINE:
+            # A little more than asked for, as ``1 - cosine`` is rounded again.
+            reach = float(np.nextafter(np.float32(1 - threshold), np.float32(-np.inf)))
+        hits = self._index.range_search(vectors, reach)
+        ends = hits.offsets[1:-1]
+        found = zip(np.split(hits.indices, ends), np.split(hits.values, ends), strict=True)
+        return [self._within(ids, self._distances(values), threshold) for ids, values in found]
+
+    def _within(self, ids: Array, distances: Array, threshold: float) -> tuple[Array, Array]:
+        keep = distances <= threshold
+        places, distances = self._places(ids[keep]), distances[keep]
+        order = np.argsort(places)
+        return places[order], distances[order]
 
     def _places(self, ids: Array) -> Array:
         return np.searchsorted(self._ids, ids)

@@ -9,7 +9,16 @@ Results are exact and the same on every machine: best first, lowest id first amo
 """
 
 from .binary import IndexBinaryFlat
-from .files import deserialize_index, read_index, serialize_index, write_index
+from .factory import index_binary_factory, index_factory
+from .files import (
+    IO_FLAG_MMAP,
+    IO_FLAG_MMAP_IFC,
+    IO_FLAG_READ_ONLY,
+    deserialize_index,
+    read_index,
+    serialize_index,
+    write_index,
+)
 from .files import deserialize_index as deserialize_index_binary
 from .files import read_index as read_index_binary
 from .files import serialize_index as serialize_index_binary
@@ -34,8 +43,17 @@ from .selectors import (
     SearchParameters,
 )
 from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
+<<<<<<< HEAD
+=======
+from .vectors import rev_swig_ptr, vector_to_array
+
+__version__ = "1.15.1"  # of FAISS: whose calls and files these are
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 __all__ = [
+    "IO_FLAG_MMAP",
+    "IO_FLAG_MMAP_IFC",
+    "IO_FLAG_READ_ONLY",
     "METRIC_INNER_PRODUCT",
     "METRIC_L1",
     "METRIC_L2",
@@ -67,7 +85,12 @@ __all__ = [
     "SearchParameters",
     "deserialize_index",
     "deserialize_index_binary",
+<<<<<<< HEAD
     "install",
+=======
+    "index_binary_factory",
+    "index_factory",
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     "knn",
     "knn_hamming",
     "normalize_L2",
@@ -75,8 +98,10 @@ __all__ = [
     "patched",
     "read_index",
     "read_index_binary",
+    "rev_swig_ptr",
     "serialize_index",
     "serialize_index_binary",
+    "vector_to_array",
     "write_index",
     "write_index_binary",
 ]

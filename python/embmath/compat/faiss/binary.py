@@ -49,6 +49,11 @@ class IndexBinaryFlat(Index):
         return self.d // 8
 
     @property
+    def xb(self) -> Array:
+        """The rows, one after the other: a copy, for ``vector_to_array``."""
+        return self.reconstruct_n().ravel()
+
+    @property
     def _n_cols(self) -> int:
         return self.d // 8
 

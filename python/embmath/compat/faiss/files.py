@@ -15,7 +15,14 @@ from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L2, METRICS, Array, Index
 from .scalar_quantizer import IndexScalarQuantizer
+<<<<<<< HEAD
 from .streams import Reader, Writer
+=======
+from .streams import PyCallbackIOReader, PyCallbackIOWriter
+
+# How FAISS opens a file; nothing here depends on it.
+IO_FLAG_READ_ONLY, IO_FLAG_MMAP, IO_FLAG_MMAP_IFC = 2, 0x646F0000 | 8, 1 << 9
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 _HEADER = (
     "<iqqq?i"  # d, ntotal, twice 2^20, is_trained, metric_type; then an argument of the metric
@@ -31,30 +38,65 @@ _ID_MAPS = {
 _FLAT = {METRIC_INNER_PRODUCT: b"IxFI", METRIC_L2: b"IxF2"}
 
 
+<<<<<<< HEAD
 def write_index(index: Index, fname: str | os.PathLike[str] | Writer) -> None:
+=======
+class IndexFileError(em.FileFormatError, RuntimeError):
+    """What is read is no index of a kind that is here; FAISS raises RuntimeError."""
+
+
+class IndexFileNotFoundError(FileNotFoundError, RuntimeError):
+    """There is no such file; FAISS raises RuntimeError."""
+
+
+def write_index(
+    index: Index, fname: str | os.PathLike[str] | PyCallbackIOWriter, io_flags: int = 0
+) -> None:
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     """Save an index as FAISS does; an old file is replaced whole or not at all.
 
     Parameters
     ----------
     index : Index
         Of this module.
+<<<<<<< HEAD
     fname : path, PyCallbackIOWriter or BufferedIOWriter
     """
     data = serialize_index(index)
     if isinstance(fname, Writer):
         fname.write(data)
+=======
+    fname : path or PyCallbackIOWriter
+    io_flags : int
+        Accepted for compatibility.
+    """
+    data = serialize_index(index)
+    if isinstance(fname, PyCallbackIOWriter):
+        fname.write(data.tobytes())
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
         return
     with replacing(os.fspath(fname)) as descriptor, open(descriptor, "wb", closefd=False) as file:
         file.write(data.data)
 
 
+<<<<<<< HEAD
 def read_index(fname: str | os.PathLike[str] | Reader) -> Index:
+=======
+def read_index(fname: str | os.PathLike[str] | PyCallbackIOReader, io_flags: int = 0) -> Index:
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     """Load an index that FAISS or :func:`write_index` saved.
 
     Parameters
     ----------
+<<<<<<< HEAD
     fname : path, PyCallbackIOReader or BufferedIOReader
         A reader is read to its end.
+=======
+    fname : path or PyCallbackIOReader
+        Of a reader no byte is taken that comes after the index.
+    io_flags : int
+        Accepted for compatibility.
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
     Returns
     -------
@@ -64,14 +106,26 @@ def read_index(fname: str | os.PathLike[str] | Reader) -> Index:
     Raises
     ------
     embmath.FileFormatError
-        If it is another kind of index, damaged, or no index.
+        If it is another kind of index, damaged, or no index; also a RuntimeError, as in FAISS.
+    FileNotFoundError
+        If there is no such file; also a RuntimeError.
     """
+<<<<<<< HEAD
     if isinstance(fname, Reader):
         return _load(fname.read(), "reader")
     return _load(np.fromfile(os.fspath(fname), np.uint8), os.fsdecode(fname))
+=======
+    if isinstance(fname, PyCallbackIOReader):
+        return _StreamReader(fname, "the stream").index()
+    try:
+        data = np.fromfile(os.fspath(fname), np.uint8)
+    except FileNotFoundError as error:
+        raise IndexFileNotFoundError(*error.args, os.fspath(fname)) from None
+    return _load(data, os.fsdecode(fname))
+>>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 
-def serialize_index(index: Index) -> Array:
+def serialize_index(index: Index, io_flags: int = 0) -> Array:
     """The bytes that :func:`write_index` writes, as an array of uint8.
 
     Examples
@@ -86,7 +140,7 @@ def serialize_index(index: Index) -> Array:
     return np.frombuffer(b"".join(parts), np.uint8)
 
 
-def deserialize_index(data: Array) -> Index:
+def deserialize_index(data: Array, io_flags: int = 0) -> Index:
     """The index that :func:`serialize_index`, here or of FAISS, made these bytes of."""
     return _load(np.ascontiguousarray(data, np.uint8), "data")
 
@@ -146,7 +200,7 @@ class _Reader:
         self.data, self.name, self.at = data, name, 0
 
     def fail(self, found: str) -> NoReturn:
-        raise em.FileFormatError(f"{self.name}: expected a FAISS index, got {found}")
+        raise IndexFileError(f"{self.name}: expected a FAISS index, got {found}")
 
     def index(self) -> Index:
         tag = self.take(4).tobytes()
@@ -239,3 +293,18 @@ class _Reader:
         part = self.data[self.at : self.at + n_bytes]
         self.at += n_bytes
         return part
+
+
+class _StreamReader(_Reader):
+    """Bytes, each of which can be had once."""
+
+    def __init__(self, stream: PyCallbackIOReader, name: str) -> None:
+        super().__init__(np.empty(0, np.uint8), name)
+        self.stream = stream
+
+    def take(self, n_bytes: int) -> Array:
+        part = self.stream.read(n_bytes)
+        self.at += len(part)
+        if len(part) < n_bytes:
+            self.fail(f"one cut short at {self.at} bytes")
+        return np.frombuffer(part, np.uint8)

@@ -36,6 +36,15 @@ class IndexFlat(Index):
         super().__init__(d, metric)
         self._store = IndexedRows(self.d, metric_name(metric))
 
+    @property
+    def codes(self) -> Array:
+        """The rows as bytes, one after the other: a copy, for ``vector_to_array``."""
+        return self.reconstruct_n().view(np.uint8).ravel()
+
+    def get_xb(self) -> Array:
+        """The rows, one after the other: a copy, for ``rev_swig_ptr``."""
+        return self.reconstruct_n().ravel()
+
     def sa_code_size(self) -> int:
         """Bytes of an encoded row."""
         return self.code_size

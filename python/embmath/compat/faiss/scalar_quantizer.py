@@ -85,7 +85,7 @@ class ScalarQuantizer:
         if self._kind.scope is not None and self._kind.ranges is None:
             self._ranges = np.asarray(em.fit_ranges(x, scope=self._kind.scope))
 
-    def encode(self, rows: Array) -> Array:
+    def compute_codes(self, rows: Array) -> Array:
         """Codes of rows, (n, code_size) of uint8."""
         given: dict[str, Any] = (
             {} if self._kind.scope is None else {"ranges": self._ranges, "rounding": "ratio"}
@@ -182,7 +182,7 @@ class IndexScalarQuantizer(Index):
     def sa_encode(self, x: Array) -> Array:
         """Codes of rows, (n, code_size) of uint8."""
         self._require_training()
-        return self.sq.encode(self._read("x", x))
+        return self.sq.compute_codes(self._read("x", x))
 
     def sa_decode(self, codes: Array) -> Array:
         """What codes stand for, (n, d) of float32."""

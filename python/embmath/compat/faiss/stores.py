@@ -101,7 +101,7 @@ class CodedRows:
         return self._parts[0]
 
     def append(self, rows: Rows) -> None:
-        self.append_codes(self._codec.encode(rows))
+        self.append_codes(self._codec.compute_codes(rows))
 
     def append_codes(self, codes: Rows) -> None:
         self._parts.append(np.array(codes, np.uint8, order="C"))

@@ -95,7 +95,7 @@ class _ExactNeighbors(_Estimator):
         return_distance: bool = True,
         sort_results: bool = False,
     ) -> Any:
-        """The fitted rows within a radius of every query, always nearest first.
+        """The fitted rows within a radius of every query.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class _ExactNeighbors(_Estimator):
             Default: the estimator's.
         return_distance : bool
         sort_results : bool
-            Accepted for compatibility.
+            Nearest first; otherwise in the order of their indices.
 
         Returns
         -------
@@ -136,8 +136,15 @@ class _ExactNeighbors(_Estimator):
         distances = as_distances(hits.values, self._index.metric)
         keep = distances <= within
         ends = np.concatenate([[0], np.cumsum(keep)])[hits.offsets]
-        indices = _each(hits.indices[keep], ends)
-        return (_each(distances[keep], ends), indices) if return_distance else indices
+        distances, indices = distances[keep], hits.indices[keep]
+        if not sort_results:
+            order = np.lexsort((indices, np.repeat(np.arange(len(ends) - 1), np.diff(ends))))
+            distances, indices = distances[order], indices[order]
+        return (
+            (_each(distances, ends), _each(indices, ends))
+            if return_distance
+            else _each(indices, ends)
+        )
 
     def _has(self, n_neighbors: Any, is_train: bool) -> bool:
         """Whether there are that many neighbours."""

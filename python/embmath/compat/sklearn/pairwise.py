@@ -1,12 +1,17 @@
 """Distance matrices and nearest rows, as ``sklearn.metrics.pairwise`` has them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.metrics import pairwise as peer
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import validate_params
 
 import embmath as em
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 # scikit-learn's names of what there are kernels for.
 METRICS: dict[str, Any] = {
@@ -19,7 +24,18 @@ METRICS: dict[str, Any] = {
     "l1": "manhattan",
 }
 
+# float32 sums over more columns than this would lose digits that scikit-learn's float64 keeps.
+COLUMNS = 1024
 
+
+def checked_as_there(function: Function) -> Function:
+    """With the checks of parameters that scikit-learn's function of the same name has."""
+    constraints = getattr(peer, function.__name__)._skl_parameter_constraints
+    checked: Function = validate_params(constraints, prefer_skip_nested_validation=True)(function)
+    return checked
+
+
+@checked_as_there
 def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:
     """Cosine of every row of `X` with every row of `Y`.
 
@@ -58,6 +74,7 @@ def cosine_similarity(X: Any, Y: Any = None, dense_output: bool = True) -> Any:
     return em.similarity(a, b, "cosine")
 
 
+@checked_as_there
 def cosine_distances(X: Any, Y: Any = None) -> Any:
     """One minus the cosine of every row of `X` with every row of `Y`.
 
@@ -97,6 +114,7 @@ def cosine_distances(X: Any, Y: Any = None) -> Any:
     return distances
 
 
+@checked_as_there
 def euclidean_distances(
     X: Any,
     Y: Any = None,
@@ -112,8 +130,9 @@ def euclidean_distances(
     X, Y
         As for :func:`cosine_similarity`.
     Y_norm_squared, X_norm_squared : array-like, optional
-        Used for sparse input only: here distances come from differences, not from norms, so
-        near-duplicates keep their relative accuracy, which scikit-learn's formula loses.
+        Used for sparse input only, and checked: distances of dense rows come from differences,
+        not from norms, so near-duplicates keep the relative accuracy that the formula of norms
+        loses.
     squared : bool
         Do not take the root.
 
@@ -146,9 +165,15 @@ def euclidean_distances(
             squared=squared,
             X_norm_squared=X_norm_squared,
         )
-    return em.distance(a, b, "sqeuclidean" if squared else "euclidean")
+    _check_norms("X", a, X_norm_squared)
+    _check_norms("Y", b, Y_norm_squared)
+    if a.dtype != np.float32 or b.dtype != np.float32 or a.shape[1] <= COLUMNS:
+        return em.distance(a, b, "sqeuclidean" if squared else "euclidean")
+    distances = _squares_by_columns(a, b)
+    return (distances if squared else np.sqrt(distances)).astype(np.float32)
 
 
+@checked_as_there
 def pairwise_distances_argmin_min(
     X: Any,
     Y: Any,
@@ -203,6 +228,26 @@ def pairwise_distances_argmin_min(
         X, Y, axis=axis, metric=metric, metric_kwargs=metric_kwargs
     )
     return found[0], found[1]
+
+
+def _check_norms(name: str, rows: Any, norms: Any) -> None:
+    if norms is None:
+        return
+    shape, n = check_array(norms, ensure_2d=False).shape, rows.shape[0]
+    if shape not in ((n,), (n, 1), (1, n)):
+        raise ValueError(
+            f"Incompatible dimensions for {name} of shape {rows.shape} and "
+            f"{name}_norm_squared of shape {shape}."
+        )
+
+
+def _squares_by_columns(a: Any, b: Any) -> Any:
+    """Squared distances of wide float32 rows, a block of columns at a time, summed in float64."""
+    total = np.zeros((a.shape[0], b.shape[0]))
+    for start in range(0, a.shape[1], COLUMNS):
+        block = slice(start, start + COLUMNS)
+        total += em.distance(a[:, block], b[:, block], "sqeuclidean")
+    return total
 
 
 def as_distances(values: Any, metric: str) -> Any:
