@@ -108,19 +108,9 @@ ALLOWED_IMPORTS = {
     | {"_types"},
     "compat/__init__": set(),
     "compat/faiss/__init__": {
-<<<<<<< HEAD
-        *(f"compat/faiss/{name}" for name in ("binary", "files", "flat", "functions", "id_map")),
-        *(f"compat/faiss/{name}" for name in ("index", "patching", "scalar_quantizer")),
-        *(f"compat/faiss/{name}" for name in ("selectors", "streams")),
-    },
-    "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
-    "compat/faiss/files": {"_files"}
-    | {f"compat/faiss/{n}" for n in ("binary", "flat", "id_map", "index", "scalar_quantizer")}
-    | {"compat/faiss/streams"},
-=======
         *(f"compat/faiss/{name}" for name in ("binary", "factory", "files", "flat", "functions")),
         *(f"compat/faiss/{name}" for name in ("id_map", "index", "scalar_quantizer", "selectors")),
-        *(f"compat/faiss/{name}" for name in ("streams", "vectors")),
+        *(f"compat/faiss/{name}" for name in ("patching", "streams", "vectors")),
     },
     "compat/faiss/binary": {f"compat/faiss/{name}" for name in ("flat", "index", "stores")},
     "compat/faiss/factory": {
@@ -132,7 +122,6 @@ ALLOWED_IMPORTS = {
         *(f"compat/faiss/{name}" for name in ("binary", "flat", "id_map", "index", "streams")),
         "compat/faiss/scalar_quantizer",
     },
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     "compat/faiss/flat": {"compat/faiss/index", "compat/faiss/stores"},
     "compat/faiss/functions": {"compat/faiss/flat", "compat/faiss/index"},
     "compat/faiss/id_map": {"compat/faiss/index", "compat/faiss/selectors"},
@@ -141,12 +130,8 @@ ALLOWED_IMPORTS = {
     "compat/faiss/scalar_quantizer": {f"compat/faiss/{n}" for n in ("flat", "index", "stores")},
     "compat/faiss/selectors": set(),
     "compat/faiss/stores": set(),
-<<<<<<< HEAD
-    "compat/faiss/streams": {"compat/faiss/index"},
-=======
     "compat/faiss/streams": set(),
     "compat/faiss/vectors": {"compat/faiss/index"},
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     "compat/scipy": set(),
     "compat/sklearn/__init__": {"compat/sklearn/neighbors", "compat/sklearn/pairwise"},
     "compat/sklearn/neighbors": {"compat/sklearn/pairwise"},

@@ -43,12 +43,9 @@ from .selectors import (
     SearchParameters,
 )
 from .streams import BufferedIOReader, BufferedIOWriter, PyCallbackIOReader, PyCallbackIOWriter
-<<<<<<< HEAD
-=======
 from .vectors import rev_swig_ptr, vector_to_array
 
 __version__ = "1.15.1"  # of FAISS: whose calls and files these are
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 __all__ = [
     "IO_FLAG_MMAP",
@@ -85,12 +82,9 @@ __all__ = [
     "SearchParameters",
     "deserialize_index",
     "deserialize_index_binary",
-<<<<<<< HEAD
-    "install",
-=======
     "index_binary_factory",
     "index_factory",
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
+    "install",
     "knn",
     "knn_hamming",
     "normalize_L2",

@@ -15,14 +15,10 @@ from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L2, METRICS, Array, Index
 from .scalar_quantizer import IndexScalarQuantizer
-<<<<<<< HEAD
-from .streams import Reader, Writer
-=======
 from .streams import PyCallbackIOReader, PyCallbackIOWriter
 
 # How FAISS opens a file; nothing here depends on it.
 IO_FLAG_READ_ONLY, IO_FLAG_MMAP, IO_FLAG_MMAP_IFC = 2, 0x646F0000 | 8, 1 << 9
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 _HEADER = (
     "<iqqq?i"  # d, ntotal, twice 2^20, is_trained, metric_type; then an argument of the metric
@@ -38,9 +34,6 @@ _ID_MAPS = {
 _FLAT = {METRIC_INNER_PRODUCT: b"IxFI", METRIC_L2: b"IxF2"}
 
 
-<<<<<<< HEAD
-def write_index(index: Index, fname: str | os.PathLike[str] | Writer) -> None:
-=======
 class IndexFileError(em.FileFormatError, RuntimeError):
     """What is read is no index of a kind that is here; FAISS raises RuntimeError."""
 
@@ -52,20 +45,12 @@ class IndexFileNotFoundError(FileNotFoundError, RuntimeError):
 def write_index(
     index: Index, fname: str | os.PathLike[str] | PyCallbackIOWriter, io_flags: int = 0
 ) -> None:
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     """Save an index as FAISS does; an old file is replaced whole or not at all.
 
     Parameters
     ----------
     index : Index
         Of this module.
-<<<<<<< HEAD
-    fname : path, PyCallbackIOWriter or BufferedIOWriter
-    """
-    data = serialize_index(index)
-    if isinstance(fname, Writer):
-        fname.write(data)
-=======
     fname : path or PyCallbackIOWriter
     io_flags : int
         Accepted for compatibility.
@@ -73,30 +58,20 @@ def write_index(
     data = serialize_index(index)
     if isinstance(fname, PyCallbackIOWriter):
         fname.write(data.tobytes())
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
         return
     with replacing(os.fspath(fname)) as descriptor, open(descriptor, "wb", closefd=False) as file:
         file.write(data.data)
 
 
-<<<<<<< HEAD
-def read_index(fname: str | os.PathLike[str] | Reader) -> Index:
-=======
 def read_index(fname: str | os.PathLike[str] | PyCallbackIOReader, io_flags: int = 0) -> Index:
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
     """Load an index that FAISS or :func:`write_index` saved.
 
     Parameters
     ----------
-<<<<<<< HEAD
-    fname : path, PyCallbackIOReader or BufferedIOReader
-        A reader is read to its end.
-=======
     fname : path or PyCallbackIOReader
         Of a reader no byte is taken that comes after the index.
     io_flags : int
         Accepted for compatibility.
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
     Returns
     -------
@@ -110,11 +85,6 @@ def read_index(fname: str | os.PathLike[str] | PyCallbackIOReader, io_flags: int
     FileNotFoundError
         If there is no such file; also a RuntimeError.
     """
-<<<<<<< HEAD
-    if isinstance(fname, Reader):
-        return _load(fname.read(), "reader")
-    return _load(np.fromfile(os.fspath(fname), np.uint8), os.fsdecode(fname))
-=======
     if isinstance(fname, PyCallbackIOReader):
         return _StreamReader(fname, "the stream").index()
     try:
@@ -122,7 +92,6 @@ def read_index(fname: str | os.PathLike[str] | PyCallbackIOReader, io_flags: int
     except FileNotFoundError as error:
         raise IndexFileNotFoundError(*error.args, os.fspath(fname)) from None
     return _load(data, os.fsdecode(fname))
->>>>>>> 9bb1841395e0a0748b25ba66ac0706ce2abfdef7
 
 
 def serialize_index(index: Index, io_flags: int = 0) -> Array:
