@@ -229,6 +229,28 @@ def test_disagreement_fails(
     assert "disagree" in err
 
 
+def test_three_lines_in_the_place_of_faiss(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embmath._cli.dropins.are_installed", lambda names: names == ["scipy"])
+    assert main(["demo", *LIMIT, "--k", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()[-7:]
+    assert lines.pop(3).startswith(
+        "  index.search(questions, 3)                       # the hits ab"
+    )
+    assert lines == [
+        "the same where FAISS does it today:",
+        "  from embmath.compat import faiss                 # was: import faiss",
+        "  index = faiss.IndexFlatIP(256); index.add(texts) # as it was",
+        "and where other libraries that you have do it (python -m embmath bench dropin):",
+        "  - from scipy.spatial.distance import cdist",
+        "  + from embmath.compat.scipy import cdist",
+    ]
+    faiss = run_json(capsys, *LIMIT)["faiss"]
+    assert faiss["same_hits"]
+    assert faiss["largest_gap"] < 1e-6
+
+
 def model_library(encode: Callable[..., Any]) -> types.ModuleType:
     """A stand-in for sentence_transformers: one model is known."""
 

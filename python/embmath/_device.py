@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import logging
 import sys
@@ -72,7 +71,9 @@ def _torch_version() -> str | None:
     loaded = sys.modules.get("torch")
     if loaded is not None:
         return str(loaded.__version__)
+    from importlib import metadata  # takes as long to import as all of embmath
+
     try:
-        return importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
         return None

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,7 +72,78 @@ def test_datasets_custom_index(rows: np.ndarray) -> None:
     np.testing.assert_array_equal(indices, wanted_indices)
 
 
-def test_langchain_store(rows: np.ndarray) -> None:
+def test_datasets_external_arrays(rows: np.ndarray) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    found = []
+    for lib in (ours, peer):
+        data = datasets.Dataset.from_dict({"name": [f"row {i}" for i in range(80)]})
+        index = lib.IndexScalarQuantizer(64, lib.ScalarQuantizer.QT_8bit)
+        data.add_faiss_index_from_external_arrays(rows, "x", custom_index=index, train_size=50)
+        found.append(data.get_nearest_examples_batch("x", rows[:5], k=3))
+    (scores, examples), (wanted, wanted_examples) = found
+    np.testing.assert_allclose(scores, wanted, rtol=1e-5, atol=1e-6)
+    assert examples == wanted_examples
+
+
+@pytest.mark.parametrize("saves_ours", [True, False])
+def test_datasets_files(rows: np.ndarray, saves_ours: bool, tmp_path: Path) -> None:
+    """Each reads what the other saved."""
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    data = datasets.Dataset.from_dict({"x": list(rows)})
+    lib = ours if saves_ours else peer
+    data.add_faiss_index("x", custom_index=lib.IndexFlatIP(64))
+    wanted = data.search_batch("x", rows[:5], k=3)
+    path = tmp_path / "x.faiss"
+    with ours.patched() if saves_ours else nullcontext():
+        data.save_faiss_index("x", path)
+    data.drop_index("x")
+    with nullcontext() if saves_ours else ours.patched():
+        data.load_faiss_index("x", path)
+    found = data.search_batch("x", rows[:5], k=3)
+    assert isinstance(data.get_index("x").faiss_index, (peer if saves_ours else ours).IndexFlat)
+    np.testing.assert_allclose(found.total_scores, wanted.total_scores, rtol=1e-5)
+    np.testing.assert_array_equal(found.total_indices, wanted.total_indices)
+
+
+_WITHOUT_FAISS = """
+import sys
+from embmath.compat import faiss
+faiss.install()
+faiss.install()
+import datasets
+import numpy as np
+rows = np.eye(8, dtype=np.float32)
+data = datasets.Dataset.from_dict({"x": list(rows)})
+data.add_faiss_index("x", metric_type=faiss.METRIC_INNER_PRODUCT)
+data.save_faiss_index("x", sys.argv[1])
+data.drop_index("x")
+data.load_faiss_index("x", sys.argv[1])
+assert isinstance(data.get_index("x").faiss_index, faiss.IndexFlatIP)
+assert data.search("x", rows[3], k=2).indices.tolist() == [3, 0]
+assert sys.modules["faiss"] is faiss
+"""
+
+
+def test_datasets_without_faiss(tmp_path: Path) -> None:
+    """As its ``faiss``, in a process that never imports the other."""
+    pytest.importorskip("datasets", reason="needs datasets")
+    command = [sys.executable, "-c", _WITHOUT_FAISS, str(tmp_path / "x.faiss")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_install_is_refused_after_the_other() -> None:
+    with pytest.raises(RuntimeError, match="FAISS has been imported already"):
+        ours.install()
+    with ours.patched():
+        import faiss
+
+        assert faiss is ours
+        ours.install()
+    assert sys.modules["faiss"] is peer
+
+
+def langchain_store(lib: Any, rows: np.ndarray) -> Any:
     vectorstores = pytest.importorskip(
         "langchain_community.vectorstores.faiss", reason="needs langchain-community"
     )
@@ -82,16 +157,29 @@ def test_langchain_store(rows: np.ndarray) -> None:
         def embed_query(self, text: str) -> list[float]:
             return [float(number) for number in rows[int(text)]]
 
-    found = []
-    for lib in (ours, peer):
-        store = vectorstores.FAISS(Numbered(), lib.IndexFlatL2(64), InMemoryDocstore(), {})
-        ids = [str(uuid.UUID(int=i)) for i in range(40)]
-        store.add_texts([str(i) for i in range(40)], [{"odd": i % 2} for i in range(40)], ids=ids)
-        store.delete(ids[3:5])
-        found.append(_answers(store))
+    store = vectorstores.FAISS(Numbered(), lib.IndexFlatL2(64), InMemoryDocstore(), {})
+    ids = [str(uuid.UUID(int=i)) for i in range(40)]
+    store.add_texts([str(i) for i in range(40)], [{"odd": i % 2} for i in range(40)], ids=ids)
+    store.delete(ids[3:5])
+    return store
+
+
+def test_langchain_store(rows: np.ndarray) -> None:
+    found = [_answers(langchain_store(lib, rows)) for lib in (ours, peer)]
     assert found[0][0] == found[1][0]
     assert found[0][0]["plain"][0] == "7"
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-5)
+
+
+def test_langchain_files(rows: np.ndarray, tmp_path: Path) -> None:
+    store = langchain_store(ours, rows)
+    with ours.patched():
+        store.save_local(str(tmp_path))
+    found = type(store).load_local(
+        str(tmp_path), store.embedding_function, allow_dangerous_deserialization=True
+    )
+    assert isinstance(found.index, peer.IndexFlatL2)
+    assert _answers(found)[0] == _answers(store)[0]
 
 
 def _answers(store: Any) -> tuple[dict[str, list[str]], list[float]]:

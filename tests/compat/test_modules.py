@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = {
     "embmath.compat.faiss": (),
     "embmath.compat.scipy": (),
@@ -38,3 +41,24 @@ def test_examples_run(module: str) -> None:
             assert result.failed == 0, name
             tried += result.attempted
     assert tried > 0
+
+
+IMPORT = re.compile(
+    r"^\+?from (embmath\.(?:compat|integrations)\S*) import (\w+(?:, \w+)*)", re.MULTILINE
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the peers' own making
+@pytest.mark.parametrize("page", ["README.md", "docs/dropin.md"])
+def test_what_pages_import_is_there(page: str) -> None:
+    found = IMPORT.findall((ROOT / page).read_text())
+    assert len(found) >= 8
+    for module, names in found:
+        try:
+            imported = importlib.import_module(module)
+        except ImportError as error:
+            if str(error.name).startswith("embmath"):
+                raise
+            continue  # its library is not installed
+        for name in names.split(", "):
+            assert hasattr(imported, name) or importlib.import_module(f"{module}.{name}")

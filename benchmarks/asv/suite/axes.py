@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 import embmath as em
 
+Benchmark = TypeVar("Benchmark", bound=Callable[..., object])
 Array = npt.NDArray[Any]
 
 BIT_METRICS = tuple(name for name in em.metrics() if name in {"hamming", "jaccard"})
@@ -62,6 +63,21 @@ def pair(metric: str, dtype: str, m: int, n: int) -> tuple[Array, Array]:
             raise NotImplementedError(f"{metric} takes packed bits only")
         return codes(m, seed=1), codes(n)
     return rows(m, dtype, seed=1), rows(n, dtype)
+
+
+def titled(title: str, unit: str | None = None) -> Callable[[Benchmark], Benchmark]:
+    """Have asv's pages call a benchmark so, and its numbers; without a unit seconds or bytes.
+
+    To asv less is better, whatever the unit: rates would be regressions when they rise.
+    """
+
+    def change(benchmark: Benchmark) -> Benchmark:
+        benchmark.pretty_name = title  # type: ignore[attr-defined]
+        if unit is not None:
+            benchmark.unit = unit  # type: ignore[attr-defined]
+        return benchmark
+
+    return change
 
 
 def need(name: str) -> None:

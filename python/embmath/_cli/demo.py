@@ -20,6 +20,7 @@ import embmath as em
 from embmath._cli.arguments import Commands, add_json_flag, at_least, positive_int
 from embmath._cli.compare import Agreement, Hits, compare, median_seconds, search_numpy
 from embmath._cli.corpus import MIN_TEXTS, Doc, collect
+from embmath._cli.dropins import search_as_faiss, three_lines
 from embmath._cli.errors import CliError
 from embmath._cli.progress import Bar
 
@@ -93,10 +94,15 @@ def run(args: argparse.Namespace) -> None:
         for question, values, indices in zip(questions, *hits, strict=True):
             _print_hits(question, [stage.docs[i] for i in indices], values)
     races = [_race(stage.queries, stage.corpus, args.k), _race(stage.corpus, stage.corpus, args.k)]
+    replaced = search_as_faiss(stage.queries, stage.corpus, hits)
     if args.json:
-        print(json.dumps(_document(args, questions, stage, hits, races), indent=2))
+        document = _document(args, questions, stage, hits, races)
+        print(json.dumps({**document, "faiss": dataclasses.asdict(replaced)}, indent=2))
     else:
         _print_races(races, len(stage.docs), args.k)
+        print()
+        for line in three_lines(replaced, stage.corpus.shape[1], args.k):
+            print(line)
     if not all(race.agreement.holds for race in races):
         raise CliError("embmath and NumPy disagree: please report this")
 

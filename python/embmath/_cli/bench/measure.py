@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
+from embmath._cli.bench.memory import MemoryMeter
+from embmath._cli.bench.packages import limit_threads
 
-import embmath as em
-from embmath._cli.bench.contenders import CONTENDERS, OURS, Contender, Indices, Rows, Search
+_LEAST_ROUNDS, _MOST_ROUNDS = 3, 50
 
-_CLUSTERS = 256
-_MOST_ROUNDS = 50
+Run = Callable[[], Any]  # what is timed; returns the answer
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is searched."""
+class Contender(NamedTuple):
+    """One way to do it."""
 
-    queries: int
-    rows: int
-    dims: int
-    dtype: str
-    k: int
-    threads: int
+    name: str
+    packages: tuple[str, ...]  # that must be installed
+    prepare: Callable[[Any], Run]  # what happens once for a corpus, such as building an index
 
-    def data(self) -> tuple[Rows, Rows]:
-        """Rows of length 1 around centres; variances fall like 1/j, in random directions."""
-        rng = np.random.default_rng([self.dims, self.rows])
-        spectrum = (1.0 + np.arange(self.dims)) ** -0.5
-        turn = np.linalg.qr(rng.standard_normal((self.dims, self.dims)))[0]
-        turn = (spectrum[:, None] * turn).astype(np.float32)
-        centres = rng.standard_normal((_CLUSTERS, self.dims), dtype=np.float32)
-        total = self.rows + self.queries
-        found = rng.standard_normal((total, self.dims), dtype=np.float32)
-        found *= np.float32(0.7)
-        found += centres[rng.integers(_CLUSTERS, size=total)]
-        found = np.asarray(em.normalize(found @ turn)).astype(self.dtype)
-        return found[self.rows :], found[: self.rows]
+    def load(self, threads: int) -> None:
+        """Import what it needs, which is neither timed nor measured."""
+        for package in self.packages:
+            importlib.import_module(package)
+        limit_threads(threads)
+
+
+class Case(Protocol):
+    """What is done, by whom, and how answers are judged; made again from `request` elsewhere."""
+
+    @property
+    def threads(self) -> int:
+        """For everyone that can be told."""
+
+    @property
+    def title(self) -> str:
+        """Names it in tables and files."""
+
+    def inputs(self) -> Any:
+        """What contenders prepare themselves with; the same every time."""
+
+    def contenders(self) -> Sequence[Contender]:
+        """Those that can run here, ours first."""
+
+    def agree(self, inputs: Any, ours: Any, found: Any) -> bool:
+        """Whether an answer is as good as ours: ties broken otherwise, rounding allowed for."""
+
+    def request(self) -> dict[str, Any]:
+        """The case as JSON."""
 
 
 @dataclass
@@ -58,11 +67,11 @@ class Result:
 
     @property
     def best(self) -> float:
-        """Seconds of the fastest search: what the machine can, less what disturbed it."""
+        """Seconds of the fastest run: what the machine can, less what disturbed it."""
         return min(self.seconds)
 
     def summary(self, ours: float) -> dict[str, Any]:
-        """Figures for a table or a file; `ratio` above 1: embmath.Index is faster."""
+        """Figures for a table or a file; `ratio` above 1: ours is faster."""
         return {
             "name": self.name,
             "same_answers": self.same_answers,
@@ -74,55 +83,36 @@ class Result:
         }
 
 
-def run_case(
-    case: Case, contenders: Sequence[Contender], seconds: float, has_memory: bool
-) -> list[dict[str, Any]]:
+def run_case(case: Case, seconds: float, meter: MemoryMeter | None) -> list[dict[str, Any]]:
     """Results of all contenders, ours first."""
-    queries, corpus = case.data()
-    searches: list[tuple[Result, Search]] = []
-    wanted = np.asarray(em.search(queries, corpus, case.k, "dot").values)
-    for contender in contenders:
-        start = time.perf_counter()
-        search = contender.prepare(corpus, case.k, case.threads)
-        result = Result(contender.name, prepare_seconds=time.perf_counter() - start)
-        result.same_answers = _agree(queries, corpus, search(queries), wanted)
-        searches.append((result, search))
+    results, runs = _prepared(case)
     end = time.perf_counter() + seconds
-    for _ in range(_MOST_ROUNDS):
-        for result, search in searches:
-            start = time.perf_counter()
-            search(queries)
-            result.seconds.append(time.perf_counter() - start)
-        if time.perf_counter() > end and len(searches[0][0].seconds) >= 3:
+    for done in range(_MOST_ROUNDS):
+        if done >= _LEAST_ROUNDS and time.perf_counter() > end:
             break
-    results = [result for result, _ in searches]
-    if has_memory:
+        for result, run in zip(results, runs, strict=True):
+            start = time.perf_counter()
+            run()
+            result.seconds.append(time.perf_counter() - start)
+    if meter is not None:
         for result in results:
-            result.peak_mib = peak_memory(case, result.name)
-    ours = next(result.best for result in results if result.name == OURS.name)
-    return [result.summary(ours) for result in results]
+            result.peak_mib = meter.peak(case.request(), result.name)
+    return [result.summary(results[0].best) for result in results]
 
 
-def _agree(queries: Rows, corpus: Rows, found: Indices, wanted: Rows) -> bool:
-    """Whether rows as good as ours were found: ties may be broken otherwise, within rounding."""
-    scores = np.asarray(
-        em.rescore(queries, corpus, found.astype(np.int64), found.shape[1], "dot").values
-    )
-    if scores.shape != wanted.shape:
-        return False
-    # What a float32 or float16 dot product of that many terms may be wrong by.
-    unit = 2.0**-11 if queries.dtype == np.float16 else 2.0**-24
-    return bool(np.all(np.abs(scores - wanted) <= (queries.shape[1] + 16) * unit))
-
-
-def peak_memory(case: Case, name: str) -> float | None:
-    """MiB that preparing and searching take beyond the data, in a process of its own."""
-    request = json.dumps({"case": asdict(case), "name": name})
-    command = [sys.executable, "-m", "embmath._cli.bench.memory", request]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return float(done.stdout) if done.returncode == 0 else None
-
-
-def contender(name: str) -> Contender:
-    """By its name."""
-    return next(each for each in CONTENDERS if each.name == name)
+def _prepared(case: Case) -> tuple[list[Result], list[Run]]:
+    """All contenders ready to run, their answers compared."""
+    inputs = case.inputs()
+    results, runs = [], []
+    ours = None
+    for contender in case.contenders():
+        contender.load(case.threads)
+        start = time.perf_counter()
+        run = contender.prepare(inputs)
+        result = Result(contender.name, prepare_seconds=time.perf_counter() - start)
+        found = run()
+        ours = found if ours is None else ours
+        result.same_answers = case.agree(inputs, ours, found)
+        results.append(result)
+        runs.append(run)
+    return results, runs

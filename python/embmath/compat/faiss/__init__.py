@@ -4,6 +4,7 @@
 
 Wherever a FAISS index goes as an argument (sentence-transformers ``corpus_index=``, datasets
 ``custom_index=``, LangChain's ``FAISS`` store), these go too. Files are FAISS's own, both ways.
+:func:`install` and :func:`patched` make it what such a library itself imports as ``faiss``.
 Results are exact and the same on every machine: best first, lowest id first among equals.
 """
 
@@ -26,6 +27,7 @@ from .flat import IndexFlat, IndexFlatIP, IndexFlatL2
 from .functions import knn, knn_hamming, normalize_L2, pairwise_distances
 from .id_map import IndexBinaryIDMap, IndexBinaryIDMap2, IndexIDMap, IndexIDMap2
 from .index import METRIC_INNER_PRODUCT, METRIC_L1, METRIC_L2, Index
+from .patching import install, patched
 from .scalar_quantizer import IndexScalarQuantizer, ScalarQuantizer
 from .selectors import (
     IDSelector,
@@ -82,10 +84,12 @@ __all__ = [
     "deserialize_index_binary",
     "index_binary_factory",
     "index_factory",
+    "install",
     "knn",
     "knn_hamming",
     "normalize_L2",
     "pairwise_distances",
+    "patched",
     "read_index",
     "read_index_binary",
     "rev_swig_ptr",

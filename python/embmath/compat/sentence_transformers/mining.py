@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 import embmath as em
 
+from . import collector
 from .inputs import Rows, on_cpu, read_detached
 from .metrics import Scale, ScoreFunction, scale_of
 from .retrieval import top_of_chunks
@@ -116,7 +117,8 @@ def paraphrase_mining_embeddings(
         found = _search_pairs(rows, k, scale, max_pairs)
     scores, lower, higher = found
     pairs = zip(scores.tolist(), lower.tolist(), higher.tolist(), strict=True)
-    return [list(pair) for pair in pairs]
+    with collector.paused():
+        return [list(pair) for pair in pairs]
 
 
 def _search_pairs(rows: Rows, k: int, scale: Scale, max_pairs: int) -> Pairs:

@@ -6,6 +6,7 @@ import torch
 
 import embmath as em
 
+from . import collector
 from .inputs import Rows, on_device_of, read_detached, to_tensor
 from .metrics import ScoreFunction, scale_of
 from .similarity import cos_sim
@@ -76,10 +77,11 @@ def information_retrieval(*args: Any, **kwargs: Any) -> list[list[Hit]]:
 
 def hits(values: Any, indices: Any) -> list[list[Hit]]:
     """Rows of scores and indices as sentence-transformers returns them, without places of none."""
-    return [
-        [{"corpus_id": i, "score": score} for score, i in zip(*row, strict=True) if i >= 0]
-        for row in zip(values.tolist(), indices.tolist(), strict=True)
-    ]
+    with collector.paused():
+        return [
+            [{"corpus_id": i, "score": score} for score, i in zip(*row, strict=True) if i >= 0]
+            for row in zip(values.tolist(), indices.tolist(), strict=True)
+        ]
 
 
 def top_of_chunks(

@@ -26,19 +26,20 @@ class Normalize:
         self.x = axes.rows(_N, dtype)
         self.out = np.empty_like(self.x)
 
+    @axes.titled("normalize")
     def time_normalize(self, dtype: str) -> None:
         """Into an array that is already there."""
         em.normalize(self.x, out=self.out)
 
+    @axes.titled("normalize, memory")
     def peakmem_normalize(self, dtype: str) -> None:
         """Resident memory, input and result included."""
         em.normalize(self.x, out=self.out)
 
-    def track_bandwidth(self, dtype: str) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
-        return 2 * self.x.nbytes / axes.fastest(self.time_normalize, dtype) / 1e9
-
-    track_bandwidth.unit = "GB/s"  # type: ignore[attr-defined]
+    @axes.titled("normalize, time per byte", unit="ps/byte")
+    def track_cost(self, dtype: str) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
+        return 1e12 * axes.fastest(self.time_normalize, dtype) / (2 * self.x.nbytes)
 
 
 class Bits:
@@ -49,10 +50,12 @@ class Bits:
         self.x = axes.rows(_N)
         self.codes = em.pack_bits(self.x)
 
+    @axes.titled("pack_bits")
     def time_pack_bits(self) -> None:
         """One bit per dimension."""
         em.pack_bits(self.x)
 
+    @axes.titled("unpack_bits")
     def time_unpack_bits(self) -> None:
         """One byte per bit."""
         em.unpack_bits(self.codes, axes.DIMS)
@@ -68,6 +71,7 @@ class Truncate:
         """Full rows."""
         self.x = axes.rows(_N)
 
+    @axes.titled("truncate")
     def time_truncate(self, dims: int) -> None:
         """Prefix, scaled to length 1 again."""
         em.truncate(self.x, dims)
@@ -85,9 +89,8 @@ print(time.perf_counter() - start)
 class Import:
     """Time of `import embmath` once NumPy is there."""
 
+    @axes.titled("import embmath", unit="ms")
     def track_import(self) -> float:
         """Milliseconds, fastest of five fresh processes."""
         command = [sys.executable, "-c", _CHILD]
         return min(float(subprocess.check_output(command)) for _ in range(5)) * 1e3
-
-    track_import.unit = "ms"  # type: ignore[attr-defined]

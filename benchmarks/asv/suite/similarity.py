@@ -22,6 +22,7 @@ class Similarity:
         self.a, self.b = axes.pair(metric, dtype, 100, 10_000)
         self.out = em.similarity(self.a, self.b, metric)
 
+    @axes.titled("similarity")
     def time_similarity(self, metric: Any, dtype: str) -> None:
         """All scores."""
         em.similarity(self.a, self.b, metric, out=self.out)
@@ -38,6 +39,7 @@ class Distance:
         self.a, self.b = axes.pair(metric, dtype, 100, 10_000)
         self.out = em.distance(self.a, self.b, metric)
 
+    @axes.titled("distance")
     def time_distance(self, metric: Any, dtype: str) -> None:
         """All distances."""
         em.distance(self.a, self.b, metric, out=self.out)
@@ -53,6 +55,7 @@ class Pairwise:
         """Two arrays of equal shape."""
         self.a, self.b = axes.pair(metric, dtype, 10_000, 10_000)
 
+    @axes.titled("similarity_pairwise")
     def time_similarity_pairwise(self, metric: Any, dtype: str) -> None:
         """One score per pair."""
         em.similarity_pairwise(self.a, self.b, metric)
@@ -69,6 +72,7 @@ class Threads:
         self.a, self.b = axes.pair("cosine", "float32", 1000, 20_000)
         self.out = np.empty((1000, 20_000), dtype=np.float32)
 
+    @axes.titled("similarity, by threads")
     def time_cosine(self, threads: int) -> None:
         """Normalisation included."""
         em.similarity(self.a, self.b, "cosine", out=self.out, threads=threads)
@@ -81,6 +85,7 @@ class Call:
         """Two short rows."""
         self.a, self.b = axes.rows(1, d=16), axes.rows(1, d=16, seed=1)
 
+    @axes.titled("similarity of one pair")
     def time_similarity(self) -> None:
         """One score."""
         em.similarity(self.a, self.b, "dot")

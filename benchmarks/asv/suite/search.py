@@ -27,6 +27,7 @@ class Search:
         """Queries and corpus."""
         self.queries, self.corpus = axes.pair(metric, dtype, 8, _N)
 
+    @axes.titled("search, by type")
     def time_search(self, metric: Any, dtype: str) -> None:
         """The ten best of each query."""
         em.search(self.queries, self.corpus, 10, metric)
@@ -35,26 +36,27 @@ class Search:
 class Batch:
     """float32 cosine, by batch and k."""
 
-    param_names = ("nq", "k")
+    param_names = ("queries", "k")
     params = (axes.BATCHES, (1, 10, 100))
 
     def setup(self, nq: int, k: int) -> None:
         """Queries and corpus."""
         self.queries, self.corpus = axes.pair("cosine", "float32", nq, _N)
 
+    @axes.titled("search, by batch")
     def time_search(self, nq: int, k: int) -> None:
         """The k best of each query."""
         em.search(self.queries, self.corpus, k)
 
+    @axes.titled("search, memory")
     def peakmem_search(self, nq: int, k: int) -> None:
         """Resident memory of the process, the corpus (154 MB) included."""
         em.search(self.queries, self.corpus, k)
 
-    def track_rate(self, nq: int, k: int) -> float:
-        """Multiplications per nanosecond of the fastest of three runs."""
-        return nq * _N * axes.DIMS / axes.fastest(self.time_search, nq, k) / 1e9
-
-    track_rate.unit = "GMAC/s"  # type: ignore[attr-defined]
+    @axes.titled("search, time per product", unit="ps/MAC")
+    def track_cost(self, nq: int, k: int) -> float:
+        """Picoseconds per multiplication, fastest of three runs."""
+        return 1e12 * axes.fastest(self.time_search, nq, k) / (nq * _N * axes.DIMS)
 
 
 class Filters:
@@ -76,6 +78,7 @@ class Filters:
             "threshold": {"threshold": 0.1},
         }[kind]
 
+    @axes.titled("search, filtered")
     def time_search(self, kind: str) -> None:
         """The ten best of each query that the filter lets through."""
         em.search(self.queries, self.corpus, 10, **self.options)
@@ -90,14 +93,17 @@ class Others:
         self.queries, self.corpus = axes.pair("cosine", "float32", 32, _N)
         self.candidates = em.search(self.queries, self.corpus, 200).indices
 
+    @axes.titled("top_k")
     def time_top_k(self) -> None:
         """Selection alone."""
         em.top_k(self.scores, 10)
 
+    @axes.titled("rescore")
     def time_rescore(self) -> None:
         """Canonical scores of 200 candidates per query."""
         em.rescore(self.queries, self.corpus, self.candidates, 10)
 
+    @axes.titled("range_search")
     def time_range_search(self) -> None:
         """All rows above a similarity that few reach."""
         em.range_search(self.queries, self.corpus, 0.12)
@@ -127,19 +133,18 @@ class Isa:
     params = (axes.ISAS,)
     timeout = 120
 
+    @axes.titled("search, by instruction set", unit="ms")
     def track_search(self, isa: str) -> float:
         """Milliseconds of the fastest of seven runs."""
         environment = {**os.environ, "EMBMATH_FORCE_ISA": isa}
         command = [sys.executable, "-c", _CHILD]
         return float(json.loads(subprocess.check_output(command, env=environment)))
 
-    track_search.unit = "ms"  # type: ignore[attr-defined]
-
 
 class Codes:
     """Eight queries, and one, against 50 000 rows kept as codes; decoded rows beside them."""
 
-    param_names = ("precision", "nq")
+    param_names = ("precision", "queries")
     params = (("int8", "uint8", "int4", "binary", "float16"), (1, 8, 128))
 
     def setup(self, precision: Any, nq: int) -> None:
@@ -148,14 +153,17 @@ class Codes:
         self.codes = em.quantize(self.corpus, precision)
         self.known = self.codes.with_residuals(self.corpus)
 
+    @axes.titled("search codes")
     def time_search(self, precision: Any, nq: int) -> None:
         """By codes alone."""
         em.search(self.queries, self.codes, 10)
 
+    @axes.titled("search codes, rescored")
     def time_rescored(self, precision: Any, nq: int) -> None:
         """The best of the candidates, unproven."""
         em.search(self.queries, self.codes, 10, rescore=self.corpus)
 
+    @axes.titled("search codes, proven")
     def time_proven(self, precision: Any, nq: int) -> None:
         """Exact."""
         em.search(self.queries, self.known, 10, rescore=self.corpus)

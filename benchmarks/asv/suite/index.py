@@ -25,10 +25,12 @@ class IndexBuild:
         axes.need("Index")
         self.corpus = axes.rows(_N, dtype)
 
+    @axes.titled("build an Index")
     def time_build(self, metric: Any, dtype: str) -> None:
         """Codes and bounds of rows that stay where they are."""
         em.Index(self.corpus, metric=metric)
 
+    @axes.titled("build an Index, memory")
     def peakmem_build(self, metric: Any, dtype: str) -> None:
         """Resident memory of the process, the rows included."""
         em.Index(self.corpus, metric=metric)
@@ -37,7 +39,7 @@ class IndexBuild:
 class IndexSearch:
     """float32 cosine, by batch, k and codes."""
 
-    param_names = ("nq", "k", "codes")
+    param_names = ("queries", "k", "codes")
     params = (axes.BATCHES, (10, 100), ("auto", None))
 
     def setup(self, nq: int, k: int, codes: Any) -> None:
@@ -46,15 +48,15 @@ class IndexSearch:
         self.queries, corpus = axes.pair("cosine", "float32", nq, _N)
         self.index = em.Index(corpus, codes=codes)
 
+    @axes.titled("search an Index, by batch")
     def time_search(self, nq: int, k: int, codes: Any) -> None:
         """The k best of each query."""
         self.index.search(self.queries, k)
 
-    def track_rate(self, nq: int, k: int, codes: Any) -> float:
-        """Multiplications per nanosecond of the fastest of three runs."""
-        return nq * _N * axes.DIMS / axes.fastest(self.time_search, nq, k, codes) / 1e9
-
-    track_rate.unit = "GMAC/s"  # type: ignore[attr-defined]
+    @axes.titled("search an Index, time per product", unit="ps/MAC")
+    def track_cost(self, nq: int, k: int, codes: Any) -> float:
+        """Picoseconds per multiplication, fastest of three runs."""
+        return 1e12 * axes.fastest(self.time_search, nq, k, codes) / (nq * _N * axes.DIMS)
 
 
 class IndexTypes:
@@ -69,6 +71,7 @@ class IndexTypes:
         self.queries, corpus = axes.pair(metric, dtype, 8, _N)
         self.index = em.Index(corpus, metric=metric)
 
+    @axes.titled("search an Index, by type")
     def time_search(self, metric: Any, dtype: str) -> None:
         """The ten best of each query."""
         self.index.search(self.queries)
@@ -86,14 +89,17 @@ class IndexChange:
         self.rows = axes.rows(_PART, seed=1)
         self.some = np.linspace(0, _N - 1, _PART, dtype=np.int64)
 
+    @axes.titled("add 500 rows")
     def time_add(self) -> None:
         """New rows at the end."""
         self.index.add(self.rows)
 
+    @axes.titled("remove 500 rows")
     def time_remove(self) -> None:
         """Rows from everywhere."""
         self.index.remove(self.some)
 
+    @axes.titled("update 500 rows")
     def time_update(self) -> None:
         """Other rows under the same ids."""
         self.index.update(self.some, self.rows)

@@ -34,21 +34,22 @@ class Quantize:
         self.x = axes.rows(_N)
         self.options = _options(precision, scope, self.x)
 
+    @axes.titled("quantize")
     def time_quantize(self, precision: str, scope: str, threads: int) -> None:
         """Codes in new memory, as a user gets them."""
         em.quantize(self.x, precision, threads=threads, **self.options)
 
+    @axes.titled("quantize, memory")
     def peakmem_quantize(self, precision: str, scope: str, threads: int) -> None:
         """Resident memory, input and codes included."""
         em.quantize(self.x, precision, threads=threads, **self.options)
 
-    def track_bandwidth(self, precision: str, scope: str, threads: int) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
+    @axes.titled("quantize, time per byte", unit="ps/byte")
+    def track_cost(self, precision: str, scope: str, threads: int) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
         codes = em.quantize(self.x, precision, **self.options)
         seconds = axes.fastest(self.time_quantize, precision, scope, threads)
-        return (self.x.nbytes + codes.nbytes) / seconds / 1e9
-
-    track_bandwidth.unit = "GB/s"  # type: ignore[attr-defined]
+        return 1e12 * seconds / (self.x.nbytes + codes.nbytes)
 
 
 class Dequantize:
@@ -64,16 +65,16 @@ class Dequantize:
         self.codes = em.quantize(x, precision, **_options(precision, scope, x))
         self.out = np.empty_like(x)
 
+    @axes.titled("dequantize")
     def time_dequantize(self, precision: str, scope: str, threads: int) -> None:
         """Into an array that is already there."""
         self.codes.dequantize(out=self.out, threads=threads)
 
-    def track_bandwidth(self, precision: str, scope: str, threads: int) -> float:
-        """Bytes read and written per nanosecond, fastest of three runs."""
+    @axes.titled("dequantize, time per byte", unit="ps/byte")
+    def track_cost(self, precision: str, scope: str, threads: int) -> float:
+        """Picoseconds per byte read or written, fastest of three runs."""
         seconds = axes.fastest(self.time_dequantize, precision, scope, threads)
-        return (self.codes.nbytes + self.out.nbytes) / seconds / 1e9
-
-    track_bandwidth.unit = "GB/s"  # type: ignore[attr-defined]
+        return 1e12 * seconds / (self.codes.nbytes + self.out.nbytes)
 
 
 class FitRanges:
@@ -87,6 +88,7 @@ class FitRanges:
         axes.need("fit_ranges")
         self.x = axes.rows(_N)
 
+    @axes.titled("fit_ranges")
     def time_fit_ranges(self, quantile: float | None) -> None:
         """Minimum and maximum, or quantiles."""
         em.fit_ranges(self.x, quantile=quantile)
