@@ -12,9 +12,17 @@ pytest.importorskip("haystack", reason="needs haystack-ai")
 
 from haystack import Document, Pipeline
 from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
-from haystack.document_stores.errors import DocumentStoreError
+from haystack.document_stores.errors import DocumentStoreError, DuplicateDocumentError
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
+from haystack.testing.document_store import (
+    CountDocumentsByFilterTest,
+    CountUniqueMetadataByFilterTest,
+    DocumentStoreBaseExtendedTests,
+    GetMetadataFieldMinMaxTest,
+    GetMetadataFieldsInfoTest,
+    GetMetadataFieldUniqueValuesTest,
+)
 
 from embmath.integrations.haystack import EmbmathDocumentStore
 
@@ -150,3 +158,24 @@ def test_refusals() -> None:
     assert ours.embedding_retrieval(QUERY) == []
     with pytest.raises(ValueError, match="embedding_similarity_function: expected"):
         EmbmathDocumentStore(embedding_similarity_function="euclidean")  # type: ignore[arg-type]
+
+
+class TestAsHaystackTestsStores(
+    DocumentStoreBaseExtendedTests,
+    CountDocumentsByFilterTest,
+    CountUniqueMetadataByFilterTest,
+    GetMetadataFieldMinMaxTest,
+    GetMetadataFieldsInfoTest,
+    GetMetadataFieldUniqueValuesTest,
+):
+    """Haystack's own tests of any store."""
+
+    @pytest.fixture
+    def document_store(self) -> EmbmathDocumentStore:
+        return EmbmathDocumentStore(embedding_similarity_function="cosine")
+
+    def test_write_documents(self, document_store: Any) -> None:
+        documents = [Document(content="one"), Document(content="two")]
+        assert document_store.write_documents(documents) == 2
+        with pytest.raises(DuplicateDocumentError):
+            document_store.write_documents(documents)
