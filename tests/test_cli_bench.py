@@ -28,7 +28,7 @@ def test_searches(capsys, tmp_path):
     assert "DIFFERENT" not in printed
     cases = json.loads(path.read_text())["cases"]
     assert [case["title"] for case in cases][:2] == [
-        "1 queries, 600 x 24, float32",
+        "1 query, 600 x 24, float32",
         "7 queries, 600 x 24, float32",
     ]
     for case in cases:
@@ -57,7 +57,7 @@ def test_wrong_answers_are_called_so_and_fail(monkeypatch, capsys):
     assert [each["same_answers"] for each in results] == [True, False]
     assert "DIFFERENT" in report.search_table(results)
     assert main([*SMALL, "search", "--no-memory"]) == 1
-    assert "answers differ: wrong at 1 queries, 600 x 24, float32; wrong" in capsys.readouterr().err
+    assert "answers differ: wrong at 1 query, 600 x 24, float32; wrong" in capsys.readouterr().err
 
 
 def test_losses_are_said():

@@ -145,4 +145,4 @@ def _bar_label(result: dict[str, Any]) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+    return f"{number:,.0f}" if number >= 99.5 else f"{number:.2g}"

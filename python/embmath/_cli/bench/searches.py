@@ -61,7 +61,8 @@ class SearchCase:
     @property
     def title(self) -> str:
         """Along the axes."""
-        return f"{self.queries} queries, {self.rows} x {self.dims}, {self.dtype}"
+        asking = "1 query" if self.queries == 1 else f"{self.queries} queries"
+        return f"{asking}, {self.rows} x {self.dims}, {self.dtype}"
 
     def inputs(self) -> Inputs:
         """Queries and rows of one distribution."""
