@@ -112,5 +112,5 @@ def test_refusals(kernels, rng):
     q, x = np.float32(rng.standard_normal((2, 8))), np.float32(rng.standard_normal((9, 8)))
     with pytest.raises(ValueError, match="plan"):
         kernels.range_search(q, x, 0.0, "cosine", 9, plan=TILES)
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="threshold"):
         kernels.range_search(q, x, np.nan, "cosine", 9)

@@ -29,7 +29,8 @@ enum {
     EMBMATH_CUDA_BAD_SIZE = -3,
     EMBMATH_CUDA_SMALL_WORKSPACE = -4,
     EMBMATH_CUDA_BAD_PLAN = -5,
-    EMBMATH_CUDA_BAD_FORMAT = -6
+    EMBMATH_CUDA_BAD_FORMAT = -6,
+    EMBMATH_CUDA_BAD_THRESHOLD = -7
 };
 EMBMATH_CUDA_API int embmath_cuda_is_emulated(void);
 EMBMATH_CUDA_API const char* embmath_cuda_message(embmath_cuda_status status);

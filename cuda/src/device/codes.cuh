@@ -26,7 +26,7 @@ namespace embmath::cuda {
 struct HalfCode {
     using Self = HalfCode;
     using Sum = float;
-    static constexpr bool is_exact = false;
+    static constexpr bool has_exact_sums = false;
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
         EMBMATH_MULTIPLY("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "f");
     }
@@ -43,7 +43,7 @@ template <class D>
 struct ByteCode {
     using Self = ByteCode;
     using Sum = std::int32_t;
-    static constexpr bool is_exact = true;
+    static constexpr bool has_exact_sums = true;
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
         if constexpr (D::id == Dtype::i8) {
             EMBMATH_MULTIPLY("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32", "r");
@@ -62,7 +62,7 @@ struct ByteCode {
 struct BitCode {
     using Self = BitCode;
     using Sum = std::int32_t;
-    static constexpr bool is_exact = true;
+    static constexpr bool has_exact_sums = true;
     static __device__ __forceinline__ void multiply(Sum (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
         EMBMATH_MULTIPLY("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc", "r");
     }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "core/dtype.hpp"
-#include "core/half_bounds.hpp"
 #include "device/codes.cuh"
 #include "device/target.cuh"
 
@@ -17,7 +16,6 @@ struct Floats {
     // Float16 rows may be codes as they lie; their own exponents serve.
     static constexpr bool is_coded = D::id == Dtype::f16, has_bits = false;
     static __host__ __device__ bool has_integer_scores(Metric) { return false; }
-    static __host__ __device__ double product_error(std::int64_t n_cols) { return core::half_product_error(n_cols); }
 };
 
 template <class D>
@@ -27,7 +25,6 @@ struct Bytes {
     using Code = ByteCode<D>;
     static constexpr bool is_coded = true, has_bits = false;
     static __host__ __device__ bool has_integer_scores(Metric metric) { return metric == Metric::dot || metric == Metric::sqeuclidean; }
-    static __host__ __device__ double product_error(std::int64_t) { return 0.0; }
 };
 
 struct Bits {
@@ -36,7 +33,6 @@ struct Bits {
     using Code = BitCode;
     static constexpr bool is_coded = true, has_bits = true;
     static __host__ __device__ bool has_integer_scores(Metric) { return true; }
-    static __host__ __device__ double product_error(std::int64_t) { return 0.0; }
 };
 
 }  // namespace embmath::cuda

@@ -36,7 +36,8 @@ Plane Batch::encode_block(std::int64_t first, std::int64_t n) const {
     codes.lines.n = n;
     if (codes.codes == nullptr) codes.lines.data += first * codes.lines.stride;
     if (search_.plane == nullptr) encode_rows(part_of(rows_, first, n), search_.corpus.dtype, codes, metric_, true, stream_);
-    const double product_error = visit([&](auto kind) { return decltype(kind)::product_error(rows_.n_cols); });
+    const bool has_exact_sums = visit([](auto kind) { return decltype(kind)::Code::has_exact_sums; });
+    const double product_error = has_exact_sums ? 0.0 : core::half_product_error(rows_.n_cols);
     launch<GateArgs>(&make_gates, {blocks_for(n_, kGateThreads), 1, kGateThreads, 0}, stream_,
                      {memory_.queries.measures, codes.range, memory_.gates, memory_.is_exact, n_, product_error, metric_});
     return codes;

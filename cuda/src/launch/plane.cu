@@ -142,10 +142,11 @@ const char* embmath_cuda_message(embmath_cuda_status status) {
         case EMBMATH_CUDA_OK: return "done";
         case EMBMATH_CUDA_BAD_DTYPE: return "dtype: expected float16, bfloat16 or float32 (queries: float32), or int8 or uint8 of both; uint8 for hamming";
         case EMBMATH_CUDA_BAD_METRIC: return "metric: expected cosine, dot, euclidean, sqeuclidean or hamming";
-        case EMBMATH_CUDA_BAD_SIZE: return "shape: expected fewer than 2^32 - 1 rows, 1 to 2^20 columns (33025 of bytes), k from 1 to most_results";
+        case EMBMATH_CUDA_BAD_SIZE: return "shape: expected fewer than 2^32 - 1 rows, 1 to 2^20 columns (33025 of bytes), k from 1 to most_results, no negative capacity";
         case EMBMATH_CUDA_SMALL_WORKSPACE: return "workspace: smaller than asked for";
-        case EMBMATH_CUDA_BAD_PLAN: return "plan: expected auto, exact, match or tiles; tiles by embmath_cuda_tiles_* only, and they alone";
+        case EMBMATH_CUDA_BAD_PLAN: return "plan: expected auto, exact, match or tiles; tiles by embmath_cuda_tiles_* only, and they alone, of float rows without a plane";
         case EMBMATH_CUDA_BAD_FORMAT: return "format: expected 1 to 255 levels, 15 of two codes to a byte; split: an even number of columns";
+        case EMBMATH_CUDA_BAD_THRESHOLD: return "threshold: expected a number for a range search, got NaN";
         default: break;
     }
 #if defined(__CUDACC__)

@@ -70,7 +70,8 @@ embmath_cuda_status embmath_cuda_range_bytes(const embmath_search* search, int d
 
 embmath_cuda_status embmath_cuda_range_search(const embmath_search* search, const embmath_hits* hits, void* workspace, size_t bytes,
                                               int device, void* stream) {
-    if (hits->capacity < 0 || std::isnan(search->threshold)) return EMBMATH_CUDA_BAD_SIZE;
+    if (hits->capacity < 0) return EMBMATH_CUDA_BAD_SIZE;
+    if (std::isnan(search->threshold)) return EMBMATH_CUDA_BAD_THRESHOLD;
     return with_search(search, workspace, bytes, device, false, [&](const SearchPlan& plan, const SearchMemory& memory) {
         if (plan.kind == EMBMATH_PLAN_TILES) return static_cast<embmath_cuda_status>(EMBMATH_CUDA_BAD_PLAN);
         for (std::int64_t first = 0; first < search->queries.n_rows; first += plan.batch_queries) {

@@ -56,8 +56,7 @@ def top(
     indices = torch.empty(shape, dtype=torch.int64, device=device)
     counters = None if stats is None else torch.zeros(2, dtype=torch.int64, device=device)
     inputs = _Inputs(problem, asked)
-    outputs = (_address(each) for each in (values, indices, counters))
-    call = inputs.call(asked, asked.k, plane, *outputs)
+    call = inputs.call(asked, asked.k, plane, (values, indices, counters))
     workspace = gpu.workspace(call.workspace_bytes(device.index or 0), device)
     call.run(gpu.place(workspace))
     if stats is not None and counters is not None:
@@ -74,7 +73,7 @@ def within(
     if not _limit(problem):
         return None
     device, inputs = problem.device, _Inputs(problem, asked)
-    call = inputs.call(asked, 1, plane, 0, 0, 0)
+    call = inputs.call(asked, 1, plane, (None, None, None))
     workspace = gpu.workspace(call.range_bytes(device.index or 0), device)
     capacity = _LEAST_HITS
     while True:
@@ -107,10 +106,11 @@ class _Inputs:
         codes = "float16" if has_floats else "bytes"
         self.codes = "bits" if problem.metric == "hamming" else codes
 
-    def call(self, asked: Asked, k: int, plane: Plane | None, *outputs: int) -> Any:
+    def call(
+        self, asked: Asked, k: int, plane: Plane | None, outputs: tuple[Tensor | None, ...]
+    ) -> Any:
         """The module's search: all addresses in one object."""
-        values, indices, counters = outputs
-        has_masks = self.mask is not None and self.mask.ndim > 1
+        values, indices, counters = map(_address, outputs)
         return gpu.module().Search(
             queries=gpu.view(self.queries),
             corpus=gpu.view(self.rows),
@@ -119,7 +119,7 @@ class _Inputs:
             plan=_AUTO,
             k=k,
             mask=_address(self.mask),
-            mask_stride=self.mask.stride(0) if self.mask is not None and has_masks else 0,
+            mask_stride=0 if self.mask is None or self.mask.ndim == 1 else self.mask.stride(0),
             self_row=0 if asked.exclude_self else -1,
             threshold=math.nan if asked.threshold is None else asked.threshold,
             values=values,
